@@ -1,0 +1,245 @@
+"""Every exception that this package raises on purpose.
+
+::
+
+    CodeModeError
+    ├── ConfigurationError            a configuration or argument value is wrong
+    ├── ExecutorError                 the executor failed, not the code it ran
+    │   ├── ExecutorStartError        its place could not be made ready
+    │   │   ├── PythonNotFoundError   no interpreter of the version asked for
+    │   │   └── VenvError             the environment could not be built
+    │   ├── ExecutorStateError        not started, closed, or in use by another session
+    │   ├── UnsupportedCapabilityError
+    │   └── TransferError             a value or file could not cross to or from the place
+    ├── DependencyError
+    │   ├── InvalidDependencyError    not a name with version specifiers
+    │   ├── RuntimeDepsDisabledError  ``allow_runtime_deps`` is False
+    │   └── DependencyInstallError    the installer refused or could not reach an index
+    ├── StorageError
+    │   ├── StorageUnavailableError   the folder cannot be used
+    │   ├── ArtifactNotFoundError
+    │   ├── InvalidArtifactNameError
+    │   └── ArtifactFormatError       no safe file format for this kind of object, or a damaged file
+    ├── BrokerError                   isolated code asked for something it may not have
+    └── RunFailedError                a ``%pcm`` run failed and the cell has to stop
+
+A failure of the *executed code* is never an exception of this tree: it is an
+`ExecutionResult` whose ``error`` says what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def _rebuild(cls: type[CodeModeError], state: dict[str, Any], args: tuple[Any, ...]) -> CodeModeError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class CodeModeError(Exception):
+    """Root of every exception of this package.
+
+    Parameters
+    ----------
+    message
+        What is wrong, in one sentence.
+    remedy
+        What to do about it. Shown behind the message.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".rstrip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.__dict__.copy(), self.args)
+
+
+class ConfigurationError(CodeModeError, ValueError):
+    """A configuration field or an argument has a value that cannot be used.
+
+    Attributes
+    ----------
+    field, value
+        The name of the field and the value it was given. Values of secret fields are never kept.
+    """
+
+    def __init__(self, field: str, value: object, problem: str, *, remedy: str = "") -> None:
+        super().__init__(f"{field}={value!r}: {problem}", remedy=remedy)
+        self.field = field
+        self.value = value
+
+
+class ExecutorError(CodeModeError):
+    """The executor failed; the code it was given is not to blame."""
+
+
+class ExecutorStartError(ExecutorError):
+    """The place where code runs could not be made ready. Nothing half-made is left."""
+
+
+class PythonNotFoundError(ExecutorStartError):
+    """No interpreter of the requested version is installed.
+
+    Attributes
+    ----------
+    version
+        The version that was asked for.
+    """
+
+    def __init__(self, version: str, *, remedy: str = "") -> None:
+        super().__init__(f"No Python {version} was found on this machine.", remedy=remedy)
+        self.version = version
+
+
+class VenvError(ExecutorStartError):
+    """A virtual environment, or the base below it, could not be built.
+
+    Attributes
+    ----------
+    log
+        The last lines that the tool printed, empty where there was no tool.
+    """
+
+    def __init__(self, message: str, *, log: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.log}".rstrip()
+
+
+class ExecutorStateError(ExecutorError):
+    """The call does not fit the executor's state: not started, closed, or owned by another session."""
+
+
+class UnsupportedCapabilityError(ExecutorError):
+    """This executor cannot do what was asked, here or at all.
+
+    Attributes
+    ----------
+    capability
+        The capability's name, as in ``supported_capabilities()``.
+    """
+
+    def __init__(self, capability: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.capability = capability
+
+
+class TransferError(ExecutorError):
+    """A value or a file could not cross to or from the place where code runs."""
+
+
+class DependencyError(CodeModeError):
+    """Something about a dependency went wrong.
+
+    Attributes
+    ----------
+    spec
+        The dependency as it was written.
+    """
+
+    def __init__(self, spec: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.spec = spec
+
+
+class InvalidDependencyError(DependencyError, ValueError):
+    """The text is not a package name with optional version specifiers."""
+
+
+class RuntimeDepsDisabledError(DependencyError):
+    """The session was configured with ``allow_runtime_deps=False``."""
+
+
+class DependencyInstallError(DependencyError):
+    """The installer failed.
+
+    Attributes
+    ----------
+    log
+        The last lines that the installer printed.
+    """
+
+    def __init__(self, spec: str, message: str, *, log: str = "", remedy: str = "") -> None:
+        super().__init__(spec, message, remedy=remedy)
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}\n{self.log}".rstrip()
+
+
+class StorageError(CodeModeError):
+    """The storage failed."""
+
+
+class StorageUnavailableError(StorageError):
+    """The storage folder is missing, unreadable or not writable.
+
+    Attributes
+    ----------
+    path
+        The folder.
+    """
+
+    def __init__(self, path: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.path = path
+
+
+class ArtifactNotFoundError(StorageError, KeyError):
+    """No artifact (or no such version of it) has this name.
+
+    Attributes
+    ----------
+    name
+        The name that was asked for.
+    known
+        Names that exist and look alike.
+    """
+
+    def __init__(self, name: str, *, version: int | None = None, known: Sequence[str] = ()) -> None:
+        which = f"version {version} of artifact {name!r}" if version is not None else f"artifact {name!r}"
+        hint = f"Did you mean {', '.join(map(repr, known))}?" if known else "artifacts.list() shows what is there."
+        super().__init__(f"There is no {which}.", remedy=hint)
+        self.name = name
+        self.version = version
+        self.known = tuple(known)
+
+
+class InvalidArtifactNameError(StorageError, ValueError):
+    """The name cannot be an artifact's: it has path parts, is too long or holds forbidden characters.
+
+    Attributes
+    ----------
+    name
+        The name as it was given, cut to 200 characters.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(
+            f"{name[:200]!r} cannot name an artifact: {problem}.",
+            remedy="Use letters, digits, '.', '_', '-' and spaces, at most 128 characters, no path.",
+        )
+        self.name = name[:200]
+
+
+class ArtifactFormatError(StorageError, TypeError):
+    """The object has no safe file format, or a stored file cannot be read as what it claims to be."""
+
+
+class BrokerError(CodeModeError):
+    """Isolated code asked the host for something that it may not have, or asked wrongly."""
+
+
+class RunFailedError(CodeModeError):
+    """A run started from a notebook cell failed; raised so that "Run All" stops there."""
