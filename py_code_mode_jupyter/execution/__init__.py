@@ -1,0 +1,41 @@
+"""Executors: they run code in one place each, and all behave alike."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..config import InProcessConfig, SubprocessConfig
+    from .in_process import InProcessExecutor
+    from .protocol import Capability, Executor
+    from .subprocess import SubprocessExecutor
+
+__all__ = [
+    "Capability",
+    "Executor",
+    "InProcessConfig",
+    "InProcessExecutor",
+    "SubprocessConfig",
+    "SubprocessExecutor",
+]
+
+_HOMES = {
+    "Capability": ".protocol",
+    "Executor": ".protocol",
+    "InProcessConfig": "..config",
+    "InProcessExecutor": ".in_process",
+    "SubprocessConfig": "..config",
+    "SubprocessExecutor": ".subprocess",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - each name has a type of its own, imported above
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
