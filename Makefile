@@ -1,0 +1,55 @@
+# The commands of this project; `make help` lists them.
+
+PYTHON ?= python3
+LAB_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Without bytecode every kernel, and every command below, starts several times slower.
+unexport PYTHONDONTWRITEBYTECODE
+
+BIN := .venv/bin
+ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
+# An editable install takes Python code from here, but copies these when it is made.
+COPIED := pyproject.toml hatch_build.py $(shell find kernelspecs jupyter-config -type f)
+
+.PHONY: help lab test check bench clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*##/make \1	/p' Makefile | expand -t 14
+
+lab: .venv/lab  ## make .venv and start JupyterLab with the examples
+	$(BIN)/jupyter lab $(ROOT_USER) --ServerApp.root_dir=examples \
+		--LabApp.default_url=/lab/tree/quickstart.ipynb $(LAB_ARGS)
+
+test: check  ## run make check and every test; PCM_REQUIRE=all: nothing may be skipped for want of a piece
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: .venv/all  ## run ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/all  ## measure, beside stock Jupyter on the same machine
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+clean:  ## remove .venv and everything that was made
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian parts venv from Python; root fetches it.
+.venv/made:
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "Python 3.11 to 3.13 is needed: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear .venv || { test "$$(id -u)" = 0 && apt-get update -qq \
+		&& apt-get install -qq -y python3-venv && $(PYTHON) -m venv --clear .venv; }
+	touch $@
+
+.venv/lab: .venv/made $(COPIED)
+	$(BIN)/python -m pip install --quiet --editable '.[lab,tables]'
+	touch $@
+
+.venv/all: .venv/lab
+	$(BIN)/python -m pip install --quiet --editable '.[lab,tables,test,check,bench]'
+	touch $@
