@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 # An editable install takes Python code from here, but copies these when it is made.
-COPIED := pyproject.toml hatch_build.py $(shell find kernelspecs jupyter-config -type f)
+COPIED := pyproject.toml hatch_build.py $(shell find kernelspecs -type f)
 
 .PHONY: help lab test check bench clean
 .DEFAULT_GOAL := help
@@ -47,9 +47,9 @@ clean:  ## remove .venv and everything that was made
 	touch $@
 
 .venv/lab: .venv/made $(COPIED)
-	$(BIN)/python -m pip install --quiet --editable '.[lab,tables]'
+	$(BIN)/python -m pip install --quiet --editable '.[examples]'
 	touch $@
 
 .venv/all: .venv/lab
-	$(BIN)/python -m pip install --quiet --editable '.[lab,tables,test,check,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[examples,test,check,bench]'
 	touch $@
