@@ -1,0 +1,18 @@
+"""What outlives a session: artifacts and dependencies, in a folder that people can read."""
+
+from .artifacts import ArtifactStore
+from .dependencies import Dependency, DependencyList, parse_dependency
+from .file_storage import FileStorage, Storage
+from .info import ArtifactInfo
+from .names import artifact_name
+
+__all__ = [
+    "ArtifactInfo",
+    "ArtifactStore",
+    "Dependency",
+    "DependencyList",
+    "FileStorage",
+    "Storage",
+    "artifact_name",
+    "parse_dependency",
+]

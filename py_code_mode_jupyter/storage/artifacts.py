@@ -1,0 +1,377 @@
+"""Artifacts: named, versioned objects, kept as files that other tools can read.
+
+On disk::
+
+    artifacts/
+        penguins/               one folder for each artifact
+            7.parquet           the data of version 7
+            7.info.json         what is known about it
+            8.parquet
+            8.info.json
+    .incoming/                  files being written; empty when nobody saves
+
+A version exists from the moment its ``.info.json`` does: its data is complete and on the disk
+before. Writers of the same artifact take turns by a lock on its folder, for as long as two renames
+take; readers need no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias, final
+
+from ..errors import (
+    ArtifactFormatError,
+    ArtifactNotFoundError,
+    ConfigurationError,
+    InvalidArtifactNameError,
+    StorageUnavailableError,
+)
+from ..formats import HEAD_SIZE, Encoded, check, decode, encode, kind_of
+from .folder import INCOMING, Folder, storage_errors
+from .info import ArtifactInfo, valid_description, valid_metadata, valid_summary
+from .names import alike, artifact_name, is_artifact_name
+
+ARTIFACTS = "artifacts"
+MAX_INFO = 2**20
+"""Bytes of one ``.info.json``: metadata and description fit with all their escapes."""
+_INFO = re.compile(r"([1-9][0-9]{0,9})\.info\.json", re.ASCII)
+_NUMBERED = re.compile(r"([1-9][0-9]{0,9})\..*", re.ASCII | re.DOTALL)
+_Infos: TypeAlias = list[ArtifactInfo]  # inside the class, `list` is its method
+# What a link, a pipe, a folder or a giant in the place of a file fails with, and one deleted meanwhile.
+_FOREIGN = {
+    errno.EACCES,
+    errno.EFBIG,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+}
+# How often to look again where a folder was replaced, or a version pruned, between two calls.
+_ATTEMPTS = 20
+
+
+@final
+class ArtifactStore:
+    """The artifacts of one storage folder. Safe to use from several threads and processes.
+
+    Parameters
+    ----------
+    base_path
+        The storage folder.
+    keep_versions
+        How many versions of each artifact are kept; older ones are deleted.
+    """
+
+    def __init__(self, base_path: Path, *, keep_versions: int = 10) -> None:
+        if type(keep_versions) is not int or keep_versions < 1:
+            raise ConfigurationError("keep_versions", keep_versions, "not a count above zero.")
+        self._base = base_path
+        self._keep = keep_versions
+
+    @property
+    def path(self) -> Path:
+        """The folder with one folder for each artifact."""
+        return self._base / ARTIFACTS
+
+    def save(
+        self, name: str, data: object, *, description: str = "", metadata: Mapping[str, Any] | None = None
+    ) -> ArtifactInfo:
+        """Save `data` as the next version of an artifact.
+
+        Raises
+        ------
+        InvalidArtifactNameError
+            The name cannot be one.
+        ArtifactFormatError
+            No safe format can hold `data`, or description or metadata are not text and JSON.
+        StorageUnavailableError
+            The folder cannot be written; what was saved before is untouched.
+        """
+        artifact_name(name)
+        return self.save_encoded(name, encode(data), description=description, metadata=metadata)
+
+    def save_encoded(
+        self,
+        name: str,
+        encoded: Encoded,
+        *,
+        description: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> ArtifactInfo:
+        """Save what was encoded elsewhere, perhaps by isolated code; it is never decoded here.
+
+        Raises
+        ------
+        ArtifactFormatError
+            The bytes do not begin as their format does; and as for `save`.
+        InvalidArtifactNameError, StorageUnavailableError
+            As for `save`.
+        """
+        name = artifact_name(name)
+        data = memoryview(encoded.data).cast("B")
+        check(encoded.format, data[:HEAD_SIZE])
+        info = ArtifactInfo(
+            name=name,
+            version=1,
+            format=encoded.format,
+            size=data.nbytes,
+            created=datetime.now(UTC),
+            sha256=hashlib.sha256(data).hexdigest(),
+            description=valid_description(description),
+            metadata=valid_metadata(metadata),
+            summary=valid_summary(encoded.summary),
+        )
+        with self._open() as (artifacts, incoming):
+            incoming.sweep()
+            written = incoming.write(data)
+            try:
+                return self._commit(artifacts, incoming, written, info)
+            finally:
+                incoming.remove(written)
+
+    def load(self, name: str, version: int | None = None) -> Any:
+        """Return the object that was saved, of the newest version unless told otherwise.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            There is no such artifact or version.
+        ArtifactFormatError
+            Its file was damaged or changed since, or needs a package that is not installed.
+        """
+        return decode(self.load_encoded(name, version)[0])
+
+    def load_encoded(self, name: str, version: int | None = None) -> tuple[Encoded, ArtifactInfo]:
+        """Return the bytes of an artifact and what is known about it, without decoding them.
+
+        Raises
+        ------
+        ArtifactNotFoundError, ArtifactFormatError
+            As for `load`.
+        """
+        name = artifact_name(name)
+        with self._open() as (artifacts, _):
+            for _attempt in range(_ATTEMPTS):
+                # A version that was just there may be pruned by a writer: look again.
+                with contextlib.suppress(FileNotFoundError):
+                    if (found := _load(artifacts, name, version)) is not None:
+                        return found
+                    break
+            else:
+                raise ArtifactFormatError(
+                    f"The data of artifact {name!r} is missing.",
+                    remedy="Load another version, or save it again.",
+                )
+        raise self._not_found(name, version)
+
+    def list(self) -> _Infos:
+        """Return the newest version of every artifact, the one saved last first."""
+        with self._open() as (artifacts, _):
+            names = [name for name in artifacts.names() if is_artifact_name(name)]
+            found = [info for name in names if (info := _newest(artifacts, name)) is not None]
+        return sorted(found, key=lambda info: info.created, reverse=True)
+
+    def get(self, name: str) -> ArtifactInfo | None:
+        """Return what is known about the newest version, None if there is no such artifact."""
+        name = artifact_name(name)
+        with self._open() as (artifacts, _):
+            return _newest(artifacts, name)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is an artifact of this name."""
+        return self.get(name) is not None
+
+    def versions(self, name: str) -> _Infos:
+        """Return all versions that are kept, the newest first.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            There is no such artifact.
+        """
+        name = artifact_name(name)
+        found: _Infos = []
+        with self._open() as (artifacts, _):
+            with _skipping_foreign(), artifacts.folder(name) as folder:
+                infos = (_info(folder, name, number) for number in _versions(folder))
+                found = [info for info in infos if info is not None]
+        if not found:
+            raise self._not_found(name, None)
+        return found
+
+    def delete(self, name: str) -> None:
+        """Delete an artifact with all its versions.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            There is no such artifact.
+        """
+        name = artifact_name(name)
+        with self._open() as (artifacts, incoming):
+            with contextlib.suppress(FileNotFoundError), _locked(artifacts, name) as folder:
+                if _versions(folder):
+                    # Renamed away as a whole: nobody sees an artifact that is half deleted.
+                    trash = f"deleted-{secrets.token_hex(8)}"
+                    artifacts.move(name, incoming, trash)
+                    artifacts.sync()
+                    incoming.remove_tree(trash)
+                    return
+        raise self._not_found(name, None)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[tuple[Folder, Folder]]:
+        with (
+            storage_errors(self._base),
+            Folder.open(self._base) as base,
+            base.folder(ARTIFACTS) as artifacts,
+            base.folder(INCOMING) as incoming,
+        ):
+            yield artifacts, incoming
+
+    def _commit(self, artifacts: Folder, incoming: Folder, written: str, info: ArtifactInfo) -> ArtifactInfo:
+        """Give a written file the next version number and make it visible."""
+        _make_folder(artifacts, info.name)
+        with _locked(artifacts, info.name, create=True) as folder:
+            version = max(_numbers(folder), default=0) + 1
+            fields = info.to_dict() | {"version": version}
+            description = incoming.write(_info_text(fields))
+            try:
+                incoming.move(written, folder, _data_name(version, info.format))
+                incoming.move(description, folder, f"{version}.info.json")
+            finally:
+                incoming.remove(description)
+            folder.sync()
+            _prune(folder, self._keep)
+            return ArtifactInfo.from_dict(fields, path=folder.path / _data_name(version, info.format))
+
+    def _not_found(self, name: str, version: int | None) -> ArtifactNotFoundError:
+        if version is not None and self.exists(name):
+            return ArtifactNotFoundError(name, version=version)
+        with self._open() as (artifacts, _):
+            names = [known for known in artifacts.names() if is_artifact_name(known)]
+        return ArtifactNotFoundError(name, known=difflib.get_close_matches(name, names, n=3))
+
+
+def _data_name(version: int, format: str) -> str:
+    return f"{version}{kind_of(format)[0]}"
+
+
+def _info_text(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, indent=2).encode() + b"\n"
+
+
+def _numbers(folder: Folder) -> set[int]:
+    """Return every number in use, that of a version being made or half removed included."""
+    return {int(match[1]) for name in folder.names() if (match := _NUMBERED.fullmatch(name))}
+
+
+def _versions(folder: Folder) -> list[int]:
+    """Return the numbers of the complete versions, the newest first."""
+    found = (int(match[1]) for name in folder.names() if (match := _INFO.fullmatch(name)))
+    return sorted(found, reverse=True)
+
+
+@contextlib.contextmanager
+def _skipping_foreign() -> Iterator[None]:
+    """Pass over what is not (or no longer) an artifact's; other failures are not hidden."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FOREIGN:
+            raise
+
+
+def _info(folder: Folder, name: str, version: int) -> ArtifactInfo | None:
+    """Return what is known about a version; None if it is gone or was damaged from outside."""
+    with _skipping_foreign(), contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        fields = json.loads(folder.read(f"{version}.info.json", MAX_INFO))
+        path = folder.path / _data_name(version, fields["format"])
+        # The names on the disk count: a person may have renamed or copied the folder.
+        return ArtifactInfo.from_dict({**fields, "name": name, "version": version}, path=path)
+    return None
+
+
+def _newest(artifacts: Folder, name: str, version: int | None = None) -> ArtifactInfo | None:
+    """Return what is known about the newest version, or about the one that is asked for."""
+    with _skipping_foreign(), artifacts.folder(name) as folder:
+        known = _versions(folder)
+        wanted = known if version is None else [number for number in known if number == version]
+        infos = (_info(folder, name, number) for number in wanted)
+        return next((info for info in infos if info is not None), None)
+    return None
+
+
+def _load(artifacts: Folder, name: str, version: int | None) -> tuple[Encoded, ArtifactInfo] | None:
+    if (info := _newest(artifacts, name, version)) is None:
+        return None
+    with artifacts.folder(name) as folder:
+        data = _read_data(folder, info)
+    return Encoded(format=info.format, data=data, summary=info.summary), info
+
+
+def _read_data(folder: Folder, info: ArtifactInfo) -> bytes:
+    try:
+        data = folder.read(_data_name(info.version, info.format), info.size)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _changed(info) from error
+    if len(data) != info.size or hashlib.sha256(data).hexdigest() != info.sha256:
+        raise _changed(info)
+    return data
+
+
+def _changed(info: ArtifactInfo) -> ArtifactFormatError:
+    return ArtifactFormatError(
+        f"The file of artifact {info.name!r}, version {info.version}, was changed since it was saved.",
+        remedy="Load an older version, or save it again.",
+    )
+
+
+def _make_folder(artifacts: Folder, name: str) -> None:
+    """Make an artifact's folder, unless some file systems would take it for another one's."""
+    if name in artifacts.names():
+        return
+    with artifacts.locked():
+        twins = (other for other in artifacts.names() if other != name and alike(other) == alike(name))
+        if (twin := next(twins, None)) is not None:
+            raise InvalidArtifactNameError(name, f"it is too like {twin!r}, which exists")
+        with artifacts.folder(name, create=True):
+            pass
+
+
+@contextlib.contextmanager
+def _locked(artifacts: Folder, name: str, *, create: bool = False) -> Iterator[Folder]:
+    """Open an artifact's folder and hold its lock; somebody may delete it while we wait."""
+    for _ in range(_ATTEMPTS):
+        with artifacts.folder(name, create=create) as folder, folder.locked():
+            if artifacts.is_same(name, folder):
+                yield folder
+                return
+    raise StorageUnavailableError(
+        str(artifacts.path), f"Artifact {name!r} is deleted as fast as it is saved.", remedy="Try again."
+    )
+
+
+def _prune(folder: Folder, keep: int) -> None:
+    """Remove the oldest versions, and data that a process left which died before it was done."""
+    kept = set(_versions(folder)[:keep])
+    # The descriptions first: a version without one does not exist.
+    for name in sorted(folder.names(), key=lambda name: _INFO.fullmatch(name) is None):
+        match = _NUMBERED.fullmatch(name)
+        if match and int(match[1]) not in kept:
+            with contextlib.suppress(OSError):
+                folder.remove(name)
