@@ -48,6 +48,10 @@ def _uv(*arguments: str) -> str:
     return "" if done.returncode == 0 else lines[0]
 
 
+def _python(version: str) -> str:
+    return _uv("python", "find", "--system", "--no-project", "--no-python-downloads", version)
+
+
 def _network() -> str:
     with tempfile.TemporaryDirectory() as folder:
         return _uv("pip", "install", "--dry-run", "--no-cache", "--target", folder, "six")
@@ -56,7 +60,7 @@ def _network() -> str:
 PIECES: dict[str, Callable[[], str]] = {
     "landlock": _landlock,
     "network": _network,
-    **{f"python{version}": functools.partial(_uv, "python", "find", version) for version in OTHER_PYTHONS},
+    **{f"python{version}": functools.partial(_python, version) for version in OTHER_PYTHONS},
     # The version that runs the tests is there.
     f"python3.{sys.version_info.minor}": lambda: "",
 }
