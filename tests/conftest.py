@@ -44,8 +44,10 @@ def _uv(*arguments: str) -> str:
     done = subprocess.run(
         [uv.find_uv_bin(), *arguments], capture_output=True, text=True, timeout=WAIT, check=False
     )
+    if done.returncode == 0:
+        return ""
     lines = done.stderr.strip().splitlines() or [f"uv ended with {done.returncode}"]
-    return "" if done.returncode == 0 else lines[0]
+    return next((line for line in lines if line.startswith("error")), lines[-1]).removeprefix("error: ")
 
 
 def _python(version: str) -> str:
