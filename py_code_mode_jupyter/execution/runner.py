@@ -16,6 +16,13 @@ from ..results import OutputSink, RunEnding, RunRequest
 class Runner(Protocol):
     """One place that runs one request at a time. The executor never begins a second one before."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether a run can begin; False after the place died or was ended by force."""
+
+    async def revive(self) -> None:
+        """Make a place that is not alive ready again, with fresh state."""
+
     async def start(self) -> None:
         """Make the place ready; on failure or cancellation leave nothing behind."""
 
@@ -31,9 +38,10 @@ class Runner(Protocol):
         """Ask the current run to stop, as a `KeyboardInterrupt`; return without waiting for it."""
 
     async def replace(self) -> str:
-        """End a run that will not stop, by force, and be ready for the next with fresh state.
+        """End a run that will not stop, by force; its state is lost.
 
-        The future of the run resolves as ``died``. Returns one sentence that says what was done.
+        The future of the run resolves as ``died``. The place may need `revive` before the next run.
+        Returns one sentence that says what was done.
         """
 
     async def reset(self) -> None:

@@ -1,0 +1,312 @@
+"""Values on the wire: plain data, arrays and tables as JSON and raw buffers, never as pickles.
+
+An encoded value is a list of buffers. The first is a JSON tree; the others are raw bytes that it
+refers to by number. JSON types stand for themselves; everything else is a tagged object
+``{"$": kind, ...}``. Decoding rebuilds data and never imports, calls or executes what the sender
+names, so it may be used on bytes that hostile code wrote.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import json
+import re
+import sys
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .errors import TransferError
+
+Buffer = bytes | bytearray | memoryview
+_SCALARS = (str, int, float, bool, type(None))
+_ARRAY_KINDS = "biufcmMSU"
+_COLUMN_DTYPE = re.compile(
+    r"u?int\d+|U?Int\d+|float\d+|Float\d+|bool|boolean|str|string|object|category"
+    r"|datetime64\[(s|ms|us|ns), [\w/+:-]{1,64}\]"
+)
+
+
+class NotPlainError(TransferError):
+    """The object is not plain data, an array or a table, so it cannot be encoded."""
+
+
+def encode(value: object) -> list[Buffer]:
+    """Return `value` as buffers.
+
+    Raises
+    ------
+    NotPlainError
+        It, or something inside it, has no safe encoding.
+    """
+    buffers: list[Buffer] = [b""]
+    try:
+        tree = _Encoder(buffers).tree(value)
+        buffers[0] = json.dumps(tree, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    except RecursionError:
+        raise NotPlainError("The value is nested too deeply, or contains itself.") from None
+    return buffers
+
+
+def decode(buffers: Sequence[Buffer]) -> Any:
+    """Return the value that `buffers` encode.
+
+    Raises
+    ------
+    TransferError
+        They are damaged or forged, or the library of the value's kind is not installed here.
+    """
+    try:
+        text = bytes(buffers[0]).decode("utf-8", "surrogatepass")
+        return _Decoder(buffers).value(json.loads(text))
+    except TransferError:
+        raise
+    except ImportError as error:
+        raise TransferError(f"The value needs {error.name}, which is not installed here.") from error
+    except Exception as error:  # noqa: BLE001 - forged bytes fail in whatever way their author likes
+        raise TransferError(f"The encoded value is damaged: {type(error).__name__}: {error}") from error
+
+
+class _Encoder:
+    """One value's way into a tree; large parts go to `buffers`."""
+
+    def __init__(self, buffers: list[Buffer]) -> None:
+        self._buffers = buffers
+
+    def tree(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in _SCALARS:
+            return value
+        if kind is list:
+            return self._items(value)
+        if kind is dict:
+            return self._dict(value)
+        encoder = _SIMPLE.get(kind) or self._foreign(kind)
+        if encoder is None:
+            raise NotPlainError(f"An object of type {kind.__name__} cannot cross as plain data.")
+        return encoder(self, value)
+
+    def _items(self, items: Any) -> list[Any]:
+        if all(type(item) in _SCALARS for item in items):
+            return list(items)
+        return [self.tree(item) for item in items]
+
+    def _dict(self, value: dict[Any, Any]) -> dict[str, Any]:
+        if all(type(key) is str for key in value) and "$" not in value:
+            return {key: self.tree(item) for key, item in value.items()}
+        return {"$": "dict", "items": [[self.tree(k), self.tree(v)] for k, v in value.items()]}
+
+    def raw(self, data: Buffer) -> int:
+        self._buffers.append(data)
+        return len(self._buffers) - 1
+
+    def sequence(self, value: Any) -> dict[str, Any]:
+        return {"$": type(value).__name__, "items": self._items(tuple(value))}
+
+    def bytes(self, value: Any) -> dict[str, Any]:
+        return {"$": type(value).__name__, "buffer": self.raw(bytes(value))}
+
+    def text(self, value: Any) -> dict[str, Any]:
+        return {"$": type(value).__name__, "text": str(value)}
+
+    def moment(self, value: Any) -> dict[str, Any]:
+        return {"$": type(value).__name__, "text": value.isoformat()}
+
+    def timedelta(self, value: dt.timedelta) -> dict[str, Any]:
+        return {"$": "timedelta", "parts": [value.days, value.seconds, value.microseconds]}
+
+    def complex(self, value: complex) -> dict[str, Any]:
+        return {"$": "complex", "parts": [value.real, value.imag]}
+
+    def _foreign(self, kind: type) -> Callable[[_Encoder, Any], Any] | None:
+        """Find the encoder of a third-party type without importing its library."""
+        root = kind.__module__.partition(".")[0]
+        module = sys.modules.get(root)
+        for name, encoder in _FOREIGN.get(root, ()):
+            foreign = getattr(module, name, None)
+            if isinstance(foreign, type) and issubclass(kind, foreign):
+                return encoder
+        return None
+
+    def ndarray(self, array: Any) -> dict[str, Any]:
+        if array.dtype.kind not in _ARRAY_KINDS or array.dtype.names:
+            raise NotPlainError(f"An array of dtype {array.dtype} cannot cross as plain data.")
+        data = sys.modules["numpy"].ascontiguousarray(array)
+        raw = self.raw(memoryview(data.reshape(-1).view("u1")) if data.nbytes else b"")
+        return {"$": "ndarray", "dtype": array.dtype.str, "shape": list(array.shape), "buffer": raw}
+
+    def numpy_scalar(self, scalar: Any) -> dict[str, Any]:
+        return {"$": "scalar", "array": self.ndarray(sys.modules["numpy"].asarray(scalar))}
+
+    def timestamp(self, value: Any) -> Any:
+        if value is sys.modules["pandas"].NaT:
+            return None
+        return {"$": "datetime", "text": value.to_pydatetime(warn=False).isoformat()}
+
+    def column(self, column: Any) -> dict[str, Any]:
+        numpy = sys.modules["numpy"]
+        if isinstance(column.dtype, numpy.dtype) and column.dtype.kind in _ARRAY_KINDS:
+            return {"dtype": str(column.dtype), "values": self.ndarray(column.to_numpy())}
+        missing = zip(column, column.isna(), strict=True)
+        values = [None if gone and not isinstance(v, float) else v for v, gone in missing]
+        return {"dtype": str(column.dtype), "values": self._items(values)}
+
+    def index(self, index: Any) -> dict[str, Any]:
+        names = [self.tree(name) for name in index.names]
+        if type(index).__name__ == "RangeIndex":
+            return {"range": [index.start, index.stop, index.step], "names": names}
+        if index.nlevels > 1:
+            return {"tuples": [[self.tree(v) for v in row] for row in index], "names": names}
+        return {"column": self.column(index.to_series()), "names": names}
+
+    def dataframe(self, frame: Any) -> dict[str, Any]:
+        columns = [self.column(frame.iloc[:, i]) for i in range(frame.shape[1])]
+        labels = self.index(frame.columns)
+        return {"$": "DataFrame", "columns": columns, "labels": labels, "index": self.index(frame.index)}
+
+    def series(self, series: Any) -> dict[str, Any]:
+        name = self.tree(series.name)
+        return {"$": "Series", "column": self.column(series), "name": name, "index": self.index(series.index)}
+
+    def polars(self, frame: Any) -> dict[str, Any]:
+        return {"$": "polars", "buffer": self.raw(frame.write_ipc(None).getvalue())}
+
+    def arrow(self, table: Any) -> dict[str, Any]:
+        import pyarrow as pa
+
+        stream = pa.BufferOutputStream()
+        with pa.ipc.new_stream(stream, table.schema) as writer:
+            writer.write_table(table)
+        return {"$": "arrow", "buffer": self.raw(memoryview(stream.getvalue()))}
+
+
+_SIMPLE: dict[type, Callable[[_Encoder, Any], Any]] = {
+    tuple: _Encoder.sequence,
+    set: _Encoder.sequence,
+    frozenset: _Encoder.sequence,
+    bytes: _Encoder.bytes,
+    bytearray: _Encoder.bytes,
+    complex: _Encoder.complex,
+    decimal.Decimal: _Encoder.text,
+    uuid.UUID: _Encoder.text,
+    dt.datetime: _Encoder.moment,
+    dt.date: _Encoder.moment,
+    dt.time: _Encoder.moment,
+    dt.timedelta: _Encoder.timedelta,
+}
+_FOREIGN: dict[str, tuple[tuple[str, Callable[[_Encoder, Any], Any]], ...]] = {
+    "numpy": (("ndarray", _Encoder.ndarray), ("generic", _Encoder.numpy_scalar)),
+    "pandas": (
+        ("DataFrame", _Encoder.dataframe),
+        ("Series", _Encoder.series),
+        ("Timestamp", _Encoder.timestamp),
+    ),
+    "polars": (("DataFrame", _Encoder.polars),),
+    "pyarrow": (("Table", _Encoder.arrow),),
+}
+
+
+class _Decoder:
+    """The way back. Every method treats its node as hostile."""
+
+    def __init__(self, buffers: Sequence[Buffer]) -> None:
+        self._buffers = buffers
+
+    def value(self, node: Any) -> Any:
+        if isinstance(node, list):
+            return [self.value(item) if isinstance(item, list | dict) else item for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$" not in node:
+            return {key: self.value(item) for key, item in node.items()}
+        decoder = _DECODERS.get(node["$"])
+        if decoder is None:
+            raise TransferError(f"The encoded value holds an unknown kind: {str(node['$'])[:80]!r}.")
+        return decoder(self, node)
+
+    def raw(self, node: dict[str, Any]) -> Buffer:
+        number = node["buffer"]
+        if not isinstance(number, int) or not 0 < number < len(self._buffers):
+            raise TransferError("The encoded value refers to a buffer that is not there.")
+        return self._buffers[number]
+
+    def array(self, node: dict[str, Any]) -> Any:
+        import numpy as np
+
+        dtype = np.dtype(str(node["dtype"]))
+        if dtype.kind not in _ARRAY_KINDS or dtype.names:
+            raise TransferError(f"Arrays of dtype {dtype} are not accepted.")
+        flat = np.frombuffer(bytearray(self.raw(node)), dtype=dtype)
+        return flat.reshape([int(n) for n in node["shape"]])
+
+    def column(self, node: dict[str, Any]) -> Any:
+        import pandas as pd
+
+        values, dtype = self.value(node["values"]), str(node["dtype"])
+        if not isinstance(values, list):
+            return pd.Series(values)
+        if not _COLUMN_DTYPE.fullmatch(dtype):
+            dtype = "object"
+        return pd.Series(values, dtype="object").astype(dtype)
+
+    def index(self, node: dict[str, Any]) -> Any:
+        import pandas as pd
+
+        names = [self.value(name) for name in node["names"]]
+        if "range" in node:
+            return pd.RangeIndex(*map(int, node["range"]), name=names[0])
+        if "tuples" in node:
+            return pd.MultiIndex.from_tuples([tuple(map(self.value, row)) for row in node["tuples"]], names=names)
+        return pd.Index(self.column(node["column"]), name=names[0])
+
+    def dataframe(self, node: dict[str, Any]) -> Any:
+        import pandas as pd
+
+        index = self.index(node["index"])
+        columns = {i: self.column(column).set_axis(index) for i, column in enumerate(node["columns"])}
+        frame = pd.DataFrame(columns, index=index)
+        frame.columns = self.index(node["labels"])
+        return frame
+
+    def series(self, node: dict[str, Any]) -> Any:
+        return self.column(node["column"]).set_axis(self.index(node["index"])).rename(self.value(node["name"]))
+
+    def polars(self, node: dict[str, Any]) -> Any:
+        import io
+
+        import polars as pl
+
+        return pl.read_ipc(io.BytesIO(self.raw(node)), use_pyarrow=False)
+
+    def arrow(self, node: dict[str, Any]) -> Any:
+        import pyarrow as pa
+
+        with pa.ipc.open_stream(pa.py_buffer(bytes(self.raw(node)))) as reader:
+            return reader.read_all()
+
+    def items(self, node: dict[str, Any]) -> list[Any]:
+        return [self.value(item) for item in node["items"]]
+
+
+_DECODERS: dict[str, Callable[[_Decoder, dict[str, Any]], Any]] = {
+    "tuple": lambda d, n: tuple(d.items(n)),
+    "set": lambda d, n: set(d.items(n)),
+    "frozenset": lambda d, n: frozenset(d.items(n)),
+    "dict": lambda d, n: {d.value(k): d.value(v) for k, v in n["items"]},
+    "bytes": lambda d, n: bytes(d.raw(n)),
+    "bytearray": lambda d, n: bytearray(d.raw(n)),
+    "complex": lambda _, n: complex(*map(float, n["parts"])),
+    "Decimal": lambda _, n: decimal.Decimal(n["text"]),
+    "UUID": lambda _, n: uuid.UUID(n["text"]),
+    "datetime": lambda _, n: dt.datetime.fromisoformat(n["text"]),
+    "date": lambda _, n: dt.date.fromisoformat(n["text"]),
+    "time": lambda _, n: dt.time.fromisoformat(n["text"]),
+    "timedelta": lambda _, n: dt.timedelta(*map(int, n["parts"])),
+    "ndarray": _Decoder.array,
+    "scalar": lambda d, n: d.array(n["array"])[()],
+    "DataFrame": _Decoder.dataframe,
+    "Series": _Decoder.series,
+    "polars": _Decoder.polars,
+    "arrow": _Decoder.arrow,
+}

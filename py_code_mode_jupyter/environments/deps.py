@@ -1,0 +1,198 @@
+"""Adds packages to a place and removes them: ``deps`` in-process, and its host's side elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from ..errors import DependencyInstallError, RuntimeDepsDisabledError
+from ..results import DepsChange
+from ..storage.dependencies import parse_dependency
+from .uv import run_uv
+
+INSTALL_TIMEOUT = 600.0
+"""Seconds that installing one package may take."""
+
+
+class Record(Protocol):
+    """The list of dependencies that a storage keeps."""
+
+    def add(self, spec: str) -> None:
+        """Keep `spec`, in place of one of the same name."""
+
+    def remove(self, name: str) -> None:
+        """Forget the spec of this name."""
+
+    def list(self) -> list[str]:
+        """Return all specs."""
+
+
+class MemoryDeps:
+    """A record for a session without storage."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, str] = {}
+
+    def add(self, spec: str) -> None:
+        """Keep `spec`."""
+        self._specs[canonicalize_name(Requirement(spec).name)] = spec
+
+    def remove(self, name: str) -> None:
+        """Forget the spec of this name."""
+        self._specs.pop(canonicalize_name(name), None)
+
+    def list(self) -> list[str]:
+        """Return all specs."""
+        return list(self._specs.values())
+
+
+class Site(Protocol):
+    """Where packages go: an interpreter, and the folders it imports from."""
+
+    def interpreter(self) -> Path:
+        """Return the interpreter to install for."""
+
+    def search_path(self) -> Sequence[str]:
+        """Return the folders in which an installed package counts as present."""
+
+
+class OwnSite:
+    """The environment that this very process runs in."""
+
+    def interpreter(self) -> Path:
+        """Return the running interpreter."""
+        return Path(sys.executable)
+
+    def search_path(self) -> Sequence[str]:
+        """Return the running interpreter's path."""
+        return sys.path
+
+
+class Deps:
+    """``deps`` as executed code sees it in-process; elsewhere the broker calls it.
+
+    Parameters
+    ----------
+    record
+        The storage's list.
+    site
+        Where to install.
+    allowed
+        ``allow_runtime_deps``.
+    wheels_only
+        Refuse packages that have to be built: building runs their code outside of a confinement.
+    """
+
+    def __init__(self, record: Record, site: Site, *, allowed: bool, wheels_only: bool = False) -> None:
+        self._record = record
+        self._site = site
+        self._allowed = allowed
+        self._wheels_only = wheels_only
+
+    def list(self) -> list[str]:
+        """Return the recorded packages."""
+        return self._record.list()
+
+    def add(self, spec: str) -> DepsChange:
+        """Install a package, record it, and say which it was.
+
+        Raises
+        ------
+        RuntimeDepsDisabledError
+            The session was configured with ``allow_runtime_deps=False``.
+        InvalidDependencyError
+            `spec` is not a name with version specifiers.
+        DependencyInstallError
+            The installer failed; nothing was recorded.
+        """
+        spec = str(parse_dependency(spec))
+        self._require_allowed(spec)
+        change = self.install((spec,))
+        self._record.add(spec)
+        return change
+
+    def remove(self, spec: str) -> DepsChange:
+        """Uninstall a package and forget it."""
+        name = parse_dependency(spec).name
+        self._require_allowed(name)
+        outcome = run_uv(
+            ["pip", "uninstall", "--python", self._site.interpreter(), "--", name], timeout=INSTALL_TIMEOUT
+        )
+        if not outcome.ok:
+            raise DependencyInstallError(name, f"{name} could not be removed.", log=outcome.log)
+        self._record.remove(name)
+        return DepsChange(removed=(name,))
+
+    def sync(self) -> DepsChange:
+        """Install all recorded packages."""
+        self._require_allowed("sync")
+        return self.sync_recorded()
+
+    def sync_recorded(self) -> DepsChange:
+        """Install all recorded packages on the host's own behalf, which the lock does not bind."""
+        installed: list[str] = []
+        present: list[str] = []
+        failed: list[str] = []
+        for spec in self._record.list():
+            try:
+                change = self.install((spec,))
+            except DependencyInstallError:
+                failed.append(spec)
+                continue
+            installed += change.installed
+            present += change.already_present
+        return DepsChange(installed=tuple(installed), already_present=tuple(present), failed=tuple(failed))
+
+    def install(self, specs: Iterable[str]) -> DepsChange:
+        """Install what is not there yet, without recording it."""
+        wanted = [parse_dependency(spec) for spec in specs]
+        missing = [r for r in wanted if not _is_present(r, self._site.search_path())]
+        if missing:
+            self._run_installer([str(r) for r in missing])
+        return DepsChange(
+            installed=tuple(map(str, missing)),
+            already_present=tuple(str(r) for r in wanted if r not in missing),
+        )
+
+    def _run_installer(self, specs: Sequence[str]) -> None:
+        options = ["--only-binary", ":all:"] if self._wheels_only else []
+        arguments = ["pip", "install", "--python", self._site.interpreter(), "--link-mode", "copy", *options]
+        outcome = run_uv([*arguments, "--", *specs], timeout=INSTALL_TIMEOUT)
+        if outcome.ok:
+            return
+        text = ", ".join(specs)
+        if outcome.unreachable:
+            message = f"{text} could not be installed: the package index cannot be reached."
+            remedy = "Check the network, or give the packages with the configuration's deps while there is one."
+        else:
+            message, remedy = f"{text} could not be installed.", "Check the name and the version."
+        raise DependencyInstallError(text, message, log=outcome.log, remedy=remedy)
+
+    def _require_allowed(self, spec: str) -> None:
+        if not self._allowed:
+            raise RuntimeDepsDisabledError(
+                spec,
+                "Packages cannot be changed in this session: it was started with allow_runtime_deps=False.",
+                remedy="List what is needed in the configuration's deps, or in the storage, before the start.",
+            )
+
+    def __repr__(self) -> str:
+        return "<deps: add, list, remove, sync>"
+
+
+def _is_present(wanted: Requirement, path: Sequence[str]) -> bool:
+    if wanted.extras:
+        return False
+    found = metadata.distributions(name=wanted.name, path=list(path))
+    with contextlib.suppress(StopIteration):
+        return next(iter(found)).version in wanted.specifier
+    return False
+
+

@@ -1,0 +1,83 @@
+"""Runs uv, the installer, and says what went wrong when it refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import VenvError
+
+_LAST_LINES = 12
+_UNREACHABLE = re.compile(
+    r"Failed to fetch|error sending request|Could not connect|dns error|network|offline|Connection refused",
+    re.IGNORECASE,
+)
+
+
+class Outcome(NamedTuple):
+    """What a call of uv printed, and whether it succeeded."""
+
+    ok: bool
+    stdout: str
+    log: str
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether it failed because the package index could not be reached."""
+        return not self.ok and _UNREACHABLE.search(self.log) is not None
+
+
+def find_uv() -> str:
+    """Return the path of the ``uv`` program.
+
+    Raises
+    ------
+    VenvError
+        The package uv, which is one of our dependencies, is not here.
+    """
+    try:
+        from uv import find_uv_bin
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError) as error:
+        raise VenvError(
+            "The installer uv is not here, so no environment can be built.",
+            remedy="Install it beside this package: pip install uv.",
+        ) from error
+
+
+def run_uv(arguments: Sequence[str | Path], *, timeout: float) -> Outcome:
+    """Run uv and return what it said. It blocks: call it off the event loop.
+
+    Raises
+    ------
+    VenvError
+        uv is missing, or did not end within `timeout` seconds; it has been killed then.
+    """
+    command = [find_uv(), "--color=never", "--no-progress", *map(str, arguments)]
+    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed program; arguments are validated specs and our paths
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            # The user's uv settings count; those of the folder we happen to be in must not.
+            cwd="/",
+        )
+    except subprocess.TimeoutExpired as error:
+        raise VenvError(
+            f"uv {arguments[0]} did not end within {timeout:g} s.",
+            remedy="Raise startup_timeout, or look at the connection to the package index.",
+        ) from error
+    return Outcome(done.returncode == 0, done.stdout, _tail(done.stderr))
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-_LAST_LINES:])

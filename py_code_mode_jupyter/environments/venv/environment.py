@@ -1,0 +1,333 @@
+"""A fresh virtual environment with one kernel in it: made, launched, measured, removed."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from ...errors import ConfigurationError, UnsupportedCapabilityError, VenvError
+from ...sandbox.confine import landlock_abi
+from ..uv import run_uv
+from .base import Base, discard_if_changed, ensure_base
+from .folder import OwnedFolder
+from .interpreters import find_interpreter
+from .process import MARK, KernelProcess
+
+if TYPE_CHECKING:
+    from ...config import SubprocessConfig
+    from ..broker import Broker
+
+_log = logging.getLogger(__name__)
+_HARMLESS = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "LANGUAGE", "TERM")
+"""Variables of the host that code may see without being asked for; LC_* besides."""
+_PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm")  # noqa: S108 - named, not used
+
+
+def can_confine() -> bool:
+    """Return whether this machine can confine what a process writes."""
+    return landlock_abi() >= 1
+
+
+class VenvEnvironment:
+    """A fresh environment and its kernel.
+
+    It belongs to no event loop: whatever blocks runs in a thread, and what happens is told by
+    `concurrent.futures` futures.
+
+    Parameters
+    ----------
+    config
+        What to make.
+    cache
+        Folder that keeps the shared bases.
+    no_drop
+        Let the code wait for a slow reader instead of dropping output. For one reader that always reads.
+
+    Attributes
+    ----------
+    broker
+        Answers the kernel's requests; set before `start`.
+    connection
+        The kernel's connection information, as in a Jupyter connection file.
+    base
+        The base in use, after `start`.
+    """
+
+    def __init__(self, config: SubprocessConfig, *, cache: Path, no_drop: bool = False) -> None:
+        self.config = config
+        self.broker: Broker | None = None
+        self.connection: dict[str, Any] = {}
+        self.base: Base | None = None
+        self.died: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self._cache = cache
+        self._no_drop = no_drop
+        self._folder = OwnedFolder(config.venv_dir)  # type: ignore[arg-type]
+        self._mark = secrets.token_hex(16)
+        self._process: KernelProcess | None = None
+        self._measured: dict[str, Any] = {}
+        self._environ: Mapping[str, str] = os.environ
+        self._cwd: Path | None = None
+
+    @property
+    def confined(self) -> bool:
+        """Whether writing is, or will be, confined."""
+        wanted = self.config.confine_writes
+        return can_confine() and not self.config.allow_runtime_deps if wanted is None else wanted
+
+    # Making and launching
+
+    async def start(
+        self, *, key: bytes | None = None, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        """Make the environment and launch its kernel; on failure or cancellation nothing is left.
+
+        Parameters
+        ----------
+        key
+            The connection's signing key; None: a random one.
+        environ
+            The host's environment variables to choose from; None: this process's.
+        cwd
+            Where the code starts, if the configuration does not say; None: the current folder.
+        """
+        self._environ = os.environ if environ is None else environ
+        self._cwd = cwd
+        try:
+            await self._off_loop(self._make, key or secrets.token_hex(32).encode())
+            await self.relaunch()
+        except BaseException:
+            await asyncio.shield(self.close())
+            raise
+
+    async def _off_loop(self, work: Any, *arguments: Any) -> Any:
+        """Run blocking `work` in a thread, and wait for its end even when cancelled."""
+        task = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait((task,))
+            raise
+
+    def _make(self, key: bytes) -> None:
+        """Make folder, base and environment. It blocks."""
+        if self.config.confine_writes and not can_confine():
+            raise UnsupportedCapabilityError(
+                "write_confinement",
+                "confine_writes=True needs Landlock, which this machine does not have.",
+                remedy="Use Linux 5.13 or newer with Landlock enabled, or leave confine_writes out.",
+            )
+        timeout = self.config.startup_timeout
+        interpreter = find_interpreter(self.config.python_version, timeout=timeout)
+        self.base = ensure_base(self._cache, interpreter, timeout=timeout)
+        if self.base.built_in:
+            _log.warning("A base environment was built in %.1f s; it is kept for later.", self.base.built_in)
+        self._folder.create()
+        self._check_writable()
+        self._make_venv(interpreter, timeout)
+        prefix = self._folder.sockets() / "k"
+        self.connection = {
+            "transport": "ipc",
+            "ip": str(prefix),
+            **_PORTS,
+            "key": key,
+            "signature_scheme": "hmac-sha256",
+        }
+
+    def _check_writable(self) -> None:
+        """Refuse a writable path that would open what the confinement has to close."""
+        assert self.base is not None
+        closed = (self._folder.path, self.base.packages)
+        named = [*self.config.writable_paths, *([self.config.working_dir] if self.config.working_dir else [])]
+        for path in map(Path, named):
+            if self.confined and any(place.resolve().is_relative_to(path.resolve()) for place in closed):
+                raise ConfigurationError(
+                    "writable_paths",
+                    str(path),
+                    "holds the environment itself, so its packages could be changed.",
+                    remedy="Name a folder beside it, or give a venv_dir elsewhere.",
+                )
+
+    def _make_venv(self, interpreter: Path, timeout: float) -> None:
+        assert self.base is not None
+        options = ["--python", interpreter, "--no-project", "--offline", "--quiet"]
+        outcome = run_uv(["venv", *options, self._venv], timeout=timeout)
+        if not outcome.ok:
+            raise VenvError("The virtual environment could not be made.", log=outcome.log)
+        lines = [self.base.packages]
+        if self.config.allow_runtime_deps:
+            lines.append(self.base.installer)
+        (self._site_packages() / "pcm_base.pth").write_text("".join(f"{line}\n" for line in lines))
+
+    @property
+    def _venv(self) -> Path:
+        return self._folder.path / "venv"
+
+    def _site_packages(self) -> Path:
+        return next((self._venv / "lib").glob("python3.*")) / "site-packages"
+
+    async def relaunch(self) -> None:
+        """Launch a kernel in the environment that is there."""
+        process = self._process = await self._off_loop(self._launch)
+        self.died = process.died
+        try:
+            ready = await asyncio.wait_for(asyncio.wrap_future(process.ready), self.config.startup_timeout)
+        except TimeoutError:
+            await self._off_loop(process.end)
+            raise VenvError(
+                f"The kernel was not ready within {self.config.startup_timeout:g} s.",
+                remedy="Raise startup_timeout, or look at the machine's load.",
+            ) from None
+        self._measured = ready["measured"]
+
+    def _launch(self) -> KernelProcess:
+        assert self.broker is not None
+        command = [str(self.interpreter()), "-I", "-m", "py_code_mode_jupyter.sandbox.kernel"]
+        process = KernelProcess(
+            command,
+            self._spec(),
+            env=self._environment(),
+            cwd=self.working_dir,
+            serve=self.broker.answer,
+            log=self._folder.path / "start.log",
+        )
+        process.start()
+        return process
+
+    def _spec(self) -> dict[str, Any]:
+        assert self.base is not None
+        return {
+            "connection": {**self.connection, "key": self.connection["key"].decode()},
+            "writable": self._writable() if self.confined else None,
+            "memory_limit": self.config.memory_limit,
+            "base": str(self.base.packages),
+            "outside": str(self._folder.path),
+            "no_drop": self._no_drop,
+        }
+
+    def _writable(self) -> list[str]:
+        own = [self._folder.sub(name) for name in ("tmp", "work", "home")] + [self._folder.sockets()]
+        named = [Path(p) for p in self.config.writable_paths]
+        if self.config.working_dir is not None:
+            named.append(Path(self.config.working_dir))
+        devices = [Path(device) for device in _DEVICES if Path(device).exists()]
+        return [str(path) for path in (*own, *named, *devices)]
+
+    @property
+    def working_dir(self) -> Path:
+        """The folder the code starts in."""
+        if self.config.working_dir is not None:
+            return Path(self.config.working_dir)
+        if self._cwd is not None:
+            return self._cwd
+        return self._folder.sub("work") if self.confined else Path.cwd()
+
+    def _environment(self) -> dict[str, str]:
+        """Return the variables the code sees: harmless ones, those asked for, and its own folders."""
+        host = self._environ
+        env = {name: value for name, value in host.items() if name in _HARMLESS or name.startswith("LC_")}
+        for entry in self.config.env:
+            name, given, value = entry.partition("=")
+            if given:
+                env[name] = value
+            elif name in host:
+                env[name] = host[name]
+        env["PATH"] = f"{self._venv / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
+        env["VIRTUAL_ENV"] = str(self._venv)
+        env["TMPDIR"] = str(self._folder.sub("tmp"))
+        env["IPYTHONDIR"] = env["MPLCONFIGDIR"] = str(self._folder.sub("home"))
+        env[MARK] = self._mark
+        return env
+
+    # Where packages go
+
+    def interpreter(self) -> Path:
+        """Return the environment's own interpreter."""
+        return self._venv / "bin" / "python"
+
+    def search_path(self) -> Sequence[str]:
+        """Return the folders in which a package counts as present."""
+        assert self.base is not None
+        return [str(self._site_packages()), str(self.base.packages)]
+
+    # Signals and the end
+
+    async def interrupt(self) -> None:
+        """Send SIGINT to the kernel and its group."""
+        self.send_signal(signal.SIGINT)
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the kernel and its group."""
+        if self._process is not None:
+            self._process.signal(number)
+
+    async def kill(self) -> None:
+        """End the kernel and everything it started; the environment stays."""
+        process, self._process = self._process, None
+        if process is not None:
+            await self._off_loop(process.end)
+
+    async def close(self) -> None:
+        """End everything and remove the environment."""
+        await self.kill()
+        await self._off_loop(self._remove)
+
+    def _remove(self) -> None:
+        self._folder.remove()
+        if self.base is not None and discard_if_changed(self.base):
+            _log.warning("The base environment had been changed by executed code, and was removed.")
+        self.base = None
+
+    # What a monitor asks
+
+    @property
+    def pid(self) -> int:
+        """The kernel's process id, 0 if there is none."""
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def returncode(self) -> int | None:
+        """The ended kernel's status, None while it runs."""
+        return self._process.returncode if self._process is not None else 0
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Return memory (bytes) and CPU time (s) of the kernel and its children."""
+        return await asyncio.to_thread(_usage, self.pid, self.config.memory_limit)
+
+    async def probe(self) -> Mapping[str, Any]:
+        """Return what the kernel measured before any user code ran."""
+        return {
+            "process_isolation": self.pid != os.getpid(),
+            "deps_lock_enforced": not self.config.allow_runtime_deps and not self._measured["environment_writable"],
+            "network_isolation": False,
+            "filesystem_isolation": False,
+            **self._measured,
+        }
+
+
+def _usage(pid: int, limit: object) -> dict[str, Any]:
+    memory, cpu, processes = 0, 0.0, 0
+    try:
+        kernel = psutil.Process(pid)
+        for process in (kernel, *kernel.children(recursive=True)):
+            memory += process.memory_info().rss
+            cpu += sum(process.cpu_times()[:2])
+            processes += 1
+    except psutil.Error:
+        # It ended while we looked; what was counted stands.
+        pass
+    return {"pid": pid, "memory": memory, "memory_limit": limit, "cpu": cpu, "processes": processes}
+
+
+def cache_folder() -> Path:
+    """Return the folder of the user that keeps bases."""
+    return Path.home() / ".cache" / "py_code_mode_jupyter"

@@ -1,0 +1,187 @@
+"""One kernel process: started, watched and ended together with all that it started.
+
+Two threads of the host belong to it. The first starts the process and waits for its end; since the
+system ties the process to the thread that started it, killing the host kills the process. The
+second serves the private channel.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ...errors import VenvError
+from ...sandbox.frames import FrameError, receive_frame, send_frame
+
+MARK = "PCM_ENVIRONMENT"
+"""Environment variable that every process of one environment carries."""
+_SWEEP_SECONDS = 5.0
+Serve = Callable[[dict[str, Any], bytearray], tuple[dict[str, Any], bytes]]
+
+
+class KernelProcess:
+    """A kernel started from `command`, told what to do by the frame `spec`.
+
+    Parameters
+    ----------
+    command
+        Program and arguments; the number of the channel's descriptor is appended.
+    spec
+        The first frame. ``parent`` is added to it.
+    serve
+        Answers the requests that come over the channel, in a thread of its own.
+    log
+        File that takes what the process prints before it serves.
+
+    Attributes
+    ----------
+    ready
+        Resolves with the kernel's first frame, or fails with `VenvError` if it ended before.
+    died
+        Resolves with one sentence when the process has ended.
+    """
+
+    def __init__(
+        self, command: list[str], spec: Mapping[str, Any], *, env: dict[str, str], cwd: Path, serve: Serve, log: Path
+    ) -> None:
+        self._command, self._spec, self._env, self._cwd = command, dict(spec), env, cwd
+        self._serve, self._log = serve, log
+        self.ready: concurrent.futures.Future[dict[str, Any]] = concurrent.futures.Future()
+        self.died: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self.returncode: int | None = None
+        self.pid = 0
+        self._sock: socket.socket | None = None
+        self._threads: list[threading.Thread] = []
+        self._ending = False
+
+    def start(self) -> None:
+        """Start both threads; `ready` tells how it went."""
+        self._sock, theirs = socket.socketpair()
+        for work, arguments in ((self._own, (theirs,)), (self._converse, ())):
+            thread = threading.Thread(target=work, args=arguments, name=f"pcm-venv-{work.__name__}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    # Threads
+
+    def _own(self, theirs: socket.socket) -> None:
+        """Start the process and wait for it, in the thread that its life is tied to."""
+        try:
+            with theirs, self._log.open("wb") as log:
+                process = subprocess.Popen(  # noqa: S603 - our interpreter and our module
+                    [*self._command, str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._env,
+                    cwd=self._cwd,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._fail(f"The kernel's process could not be started: {error.strerror or error}.")
+            return
+        self.pid = process.pid
+        self._tell_spec()
+        self.returncode = process.wait()
+        self._fail(self._reason(self.returncode))
+
+    def _tell_spec(self) -> None:
+        assert self._sock is not None
+        with contextlib.suppress(OSError):  # it ended already; waiting for it says why
+            send_frame(self._sock, {**self._spec, "parent": os.getpid()})
+
+    def _fail(self, reason: str) -> None:
+        if not self.ready.done():
+            log = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
+            self.ready.set_exception(VenvError(f"The kernel ended while it started. {reason}", log=log))
+        self.died.set_result(reason)
+
+    def _converse(self) -> None:
+        """Serve the channel until it ends. What is not a frame ends the process."""
+        assert self._sock is not None
+        try:
+            while (frame := receive_frame(self._sock)) is not None:
+                header, payload = frame
+                if header.get("ready"):
+                    if not self.ready.done():
+                        self.ready.set_result(header)
+                    continue
+                send_frame(self._sock, *self._serve(header, payload))
+        except FrameError:
+            self.signal(signal.SIGKILL)
+        except OSError:
+            return
+
+    def _reason(self, code: int) -> str:
+        if self._ending:
+            return "The process was ended."
+        if code >= 0:
+            return f"The process ended by itself with status {code} (os._exit, or a crash of the interpreter)."
+        name = signal.Signals(-code).name
+        hints = {
+            "SIGSEGV": ": a segmentation fault in native code",
+            "SIGABRT": ": native code aborted",
+            "SIGKILL": ": often the system's out-of-memory killer",
+        }
+        return f"The process was killed by {name}{hints.get(name, '')}."
+
+    # Ending
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and its group; nothing happens if it has ended."""
+        if self.pid and not self.died.done():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def end(self, *, grace: float = 0.0) -> None:
+        """End the process and everything it started, and wait for both threads. It blocks.
+
+        Parameters
+        ----------
+        grace
+            Seconds given to the process to end by itself first.
+        """
+        if grace and not self.died.done():
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                self.died.result(timeout=grace)
+        self._ending = True
+        self.signal(signal.SIGKILL)
+        end_marked(self._env[MARK])
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(_SWEEP_SECONDS)
+        if self._sock is not None:
+            self._sock.close()
+
+
+def end_marked(mark: str) -> None:
+    """Kill every process that carries `mark` in its environment, wherever it has moved itself to."""
+    deadline = time.monotonic() + _SWEEP_SECONDS
+    while (found := _marked(mark)) and time.monotonic() < deadline:
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=0.1)
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark:
+                found.append(process)
+    return found

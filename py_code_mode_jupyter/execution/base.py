@@ -1,0 +1,377 @@
+"""What all executors share: lifecycle, one run at a time, the ladder of a timeout, the result.
+
+A subclass says only which `Runner` it uses and what that can do.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import logging
+import math
+import shutil
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..config import seconds
+from ..environments.deps import Deps, MemoryDeps
+from ..errors import ConfigurationError, ExecutorStateError, TransferError
+from ..results import (
+    DepsChange,
+    ExceptionInfo,
+    ExecutionResult,
+    Output,
+    RunEnding,
+    RunRequest,
+    RunStatus,
+    strip_ansi,
+)
+from .collector import OutputCollector, Tap
+from .protocol import Capability
+
+if TYPE_CHECKING:
+    from ..storage import Storage
+    from .runner import Runner
+
+_log = logging.getLogger(__name__)
+_EVERYWHERE = frozenset(
+    {
+        Capability.TIMEOUT,
+        Capability.INTERRUPT,
+        Capability.RESET,
+        Capability.STREAM,
+        Capability.RICH_OUTPUT,
+    }
+)
+
+
+class BaseExecutor(abc.ABC):
+    """An `Executor` over one `Runner`; see `execution.protocol.Executor` for each method."""
+
+    name: ClassVar[str]
+    config: Any
+
+    def __init__(self) -> None:
+        self._runner: Runner | None = None
+        self._current: asyncio.Future[RunEnding] | None = None
+        self._lock = asyncio.Lock()
+        self._state_lost = False
+        self._started_at = 0.0
+        self._runs = 0
+        self._deps: Deps | None = None
+
+    @abc.abstractmethod
+    def _make_runner(self, storage: Storage | None, deps: Deps) -> Runner:
+        """Return the place, not started yet."""
+
+    @abc.abstractmethod
+    def _make_deps(self, storage: Storage | None) -> Deps:
+        """Return the installer of packages for the place."""
+
+    @abc.abstractmethod
+    def _own_capabilities(self) -> frozenset[Capability]:
+        """Return what this executor can do beside what every one can."""
+
+    @property
+    def default_timeout(self) -> float:
+        """Seconds that a run may take by default."""
+        return float(self.config.default_timeout)
+
+    # Lifecycle
+
+    async def start(self, storage: Storage | None = None) -> None:
+        """Make the place ready. Raises `ExecutorStateError` if another session uses it."""
+        if self._runner is not None:
+            raise ExecutorStateError(
+                "This executor is already running.", remedy="Give each session an executor of its own."
+            )
+        self._deps = self._make_deps(storage)
+        self._runner = runner = self._make_runner(storage, self._deps)
+        try:
+            await runner.start()
+            await self._install_configured()
+        except BaseException:
+            self._runner = None
+            await asyncio.shield(runner.close())
+            raise
+        self._started_at = time.monotonic()
+        self._runs, self._state_lost = 0, False
+
+    async def _install_configured(self) -> None:
+        if self.config.deps and self._deps is not None:
+            await asyncio.to_thread(self._deps.install, self.config.deps)
+
+    async def close(self) -> None:
+        """End everything; a run that is under way ends as ``died``."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            # Shielded: a cancelled close still removes everything.
+            await asyncio.shield(asyncio.ensure_future(runner.close()))
+
+    def _place(self) -> Runner:
+        if self._runner is None:
+            raise ExecutorStateError(
+                "The executor is not running.", remedy="Use it through `async with Session(...)`, or start it."
+            )
+        return self._runner
+
+    # Running
+
+    async def run(
+        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+    ) -> ExecutionResult:
+        """Run `code` and return how it ended."""
+        return await self._run(_request(code, variables), self._limit(timeout), None)
+
+    async def stream(
+        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Output | ExecutionResult]:
+        """Run `code`, yielding outputs as they appear and the result last."""
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[Output | None] = asyncio.Queue()
+
+        def tap(output: Output) -> None:
+            loop.call_soon_threadsafe(queue.put_nowait, output)
+
+        running = asyncio.ensure_future(self._run(_request(code, variables), self._limit(timeout), tap))
+        running.add_done_callback(lambda _: loop.call_soon(queue.put_nowait, None))
+        try:
+            while (output := await queue.get()) is not None:
+                yield output
+            yield await running
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    async def interrupt(self) -> None:
+        """Stop the current run as a `KeyboardInterrupt` would."""
+        if self._current is not None and not self._current.done():
+            await self._place().interrupt()
+
+    async def reset(self) -> None:
+        """Forget all variables and stop what the code left running."""
+        async with self._lock:
+            await self._place().reset()
+            self._state_lost = False
+
+    def _limit(self, timeout: float | None) -> float:
+        return self.default_timeout if timeout is None else seconds("timeout", timeout)
+
+    async def _run(self, request: RunRequest, limit: float, tap: Tap | None) -> ExecutionResult:
+        async with self._lock:
+            runner = self._place()
+            await self._revive(runner)
+            collector = OutputCollector(self.config.max_output, tap)
+            started = time.perf_counter()
+            self._current = runner.begin(request, collector)
+            self._runs += 1
+            try:
+                ending, stopped = await self._until_end(runner, self._current, limit)
+            finally:
+                self._current = None
+            return self._result(ending, stopped, collector, time.perf_counter() - started, limit)
+
+    async def _revive(self, runner: Runner) -> None:
+        if not runner.alive:
+            self._state_lost = True
+            await runner.revive()
+
+    async def _until_end(
+        self, runner: Runner, run: asyncio.Future[RunEnding], limit: float
+    ) -> tuple[RunEnding, str | None]:
+        """Wait for the run, and climb the ladder where it takes too long or the caller gave up."""
+        try:
+            await asyncio.wait((run,), timeout=None if limit == math.inf else limit)
+        except asyncio.CancelledError:
+            await _to_the_end(self._stop(runner, run))
+            raise
+        if run.done():
+            return run.result(), None
+        stopped = await _to_the_end(self._stop(runner, run))
+        return run.result(), stopped
+
+    async def _stop(self, runner: Runner, run: asyncio.Future[RunEnding]) -> str:
+        """Interrupt, wait the grace, end by force. Returns what it took, empty for an interrupt."""
+        await runner.interrupt()
+        await asyncio.wait((run,), timeout=self.config.interrupt_grace)
+        if run.done():
+            return ""
+        sentence = await runner.replace()
+        _log.warning("%s executor: %s", self.name, sentence)
+        await run
+        return sentence
+
+    def _result(
+        self, ending: RunEnding, stopped: str | None, collector: OutputCollector, took: float, limit: float
+    ) -> ExecutionResult:
+        outputs = collector.outputs()
+        if stopped is not None:
+            ending = _timed_out(ending, stopped, limit)
+        elif ending.status is RunStatus.DIED:
+            ending = _died(ending)
+        # A loss is said twice: by the run that saw it, and by the next, which starts afresh.
+        lost_now = ending.status is RunStatus.DIED or bool(stopped)
+        preserved = not (self._state_lost or lost_now)
+        self._state_lost = lost_now
+        return ExecutionResult(
+            status=ending.status,
+            value=ending.value,
+            value_is_repr=ending.value_is_repr,
+            stdout="".join(o.text for o in outputs if o.name == "stdout" and o.type == "stream"),
+            stderr="".join(o.text for o in outputs if o.name == "stderr" and o.type == "stream"),
+            error=_error_text(ending.exception),
+            exception=ending.exception,
+            outputs=outputs,
+            state_preserved=preserved,
+            execution_time=took,
+            execution_count=ending.execution_count,
+            truncated=collector.dropped,
+        )
+
+    # Values and files
+
+    async def put(self, name: str, value: Any) -> None:
+        """Set the variable `name`."""
+        result = await self._run(
+            RunRequest(code="", variables={_identifier(name): value}, store_history=False),
+            self.default_timeout,
+            None,
+        )
+        if not result.is_ok:
+            raise TransferError(f"The variable {name!r} could not be set: {result.error}")
+
+    async def get(self, name: str) -> Any:
+        """Return the variable `name`."""
+        request = RunRequest(code=_identifier(name), store_history=False)
+        result = await self._run(request, self.default_timeout, None)
+        if result.exception is not None and result.exception.name == "NameError":
+            raise TransferError(f"The session has no variable {name!r}.", remedy="Run the code that sets it first.")
+        if not result.is_ok:
+            raise TransferError(f"The variable {name!r} could not be read: {result.error}")
+        if result.value_is_repr:
+            raise TransferError(
+                f"The variable {name!r} is not plain data, an array or a table: {result.value[:80]}",
+                remedy="Convert it in the session first, or save it as an artifact.",
+            )
+        return result.value
+
+    async def upload(self, path: Path | str, to: str) -> None:
+        """Copy a host's file to `to` in the session's working folder."""
+        await asyncio.to_thread(_copy, Path(path), self._working_dir() / to)
+
+    async def download(self, path: str, to: Path | str) -> None:
+        """Copy a file of the session's working folder to the host's path `to`."""
+        await asyncio.to_thread(_copy, self._working_dir() / path, Path(to))
+
+    def _working_dir(self) -> Path:
+        self._place()
+        return Path.cwd()
+
+    # Dependencies
+
+    def _installer(self) -> Deps:
+        self._place()
+        if self._deps is None:  # pragma: no cover - set before the runner is
+            raise ExecutorStateError("The executor is not running.")
+        return self._deps
+
+    async def add_dep(self, spec: str) -> DepsChange:
+        """Install a package for the session and record it."""
+        return await asyncio.to_thread(self._installer().add, spec)
+
+    async def remove_dep(self, name: str) -> DepsChange:
+        """Uninstall a package and forget it."""
+        return await asyncio.to_thread(self._installer().remove, name)
+
+    async def sync_deps(self) -> DepsChange:
+        """Install every package that the storage records."""
+        return await asyncio.to_thread(self._installer().sync_recorded)
+
+    # What a monitor asks
+
+    def supports(self, capability: str) -> bool:
+        """Whether `capability` holds here."""
+        return capability in self.supported_capabilities()
+
+    def supported_capabilities(self) -> frozenset[str]:
+        """Every capability that holds, as configured, on this machine."""
+        deps = {Capability.RUNTIME_DEPS} if self.config.allow_runtime_deps else set()
+        return frozenset(_EVERYWHERE | self._own_capabilities() | deps)
+
+    async def stats(self) -> dict[str, Any]:
+        """Return what the place uses, and how many runs it has seen."""
+        runner = self._place()
+        busy = self._current is not None and not self._current.done()
+        state = "busy" if busy else "idle" if runner.alive else "dead"
+        general = {"executor": self.name, "state": state, "runs": self._runs}
+        return {**general, "uptime": time.monotonic() - self._started_at, **await runner.stats()}
+
+    async def probe(self) -> dict[str, Any]:
+        """Return ``configured`` (the fields) and ``measured`` (what holds)."""
+        return {"configured": self.config.public(), "measured": dict(await self._place().probe())}
+
+
+def record_of(storage: Storage | None) -> Any:
+    """Return the list of dependencies of `storage`, or one in memory."""
+    return MemoryDeps() if storage is None else storage.deps
+
+
+def _request(code: str, variables: Mapping[str, Any] | None) -> RunRequest:
+    if not isinstance(code, str):
+        raise ConfigurationError("code", code, "not text.", remedy="Give Python source as a str.")
+    names = {_identifier(name): value for name, value in (variables or {}).items()}
+    return RunRequest(code=code, variables=names)
+
+
+def _identifier(name: str) -> str:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise ConfigurationError("name", name, "not a variable's name.", remedy="Give a Python identifier.")
+    return name
+
+
+async def _to_the_end(work: Coroutine[Any, Any, str]) -> str:
+    """Await `work` even if the caller is cancelled meanwhile; then pass the cancellation on."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return task.result()
+
+
+def _timed_out(ending: RunEnding, stopped: str, limit: float) -> RunEnding:
+    """Turn the ending of a run that the ladder stopped into a timeout."""
+    what = stopped or "The code was interrupted; the session's variables are kept."
+    message = f"The run took longer than {limit:g} s. {what}"
+    traceback = ending.exception.traceback if ending.exception else ""
+    frames = ending.exception.frames if ending.exception else ()
+    text = f"{traceback}\nTimeoutError: {message}".lstrip()
+    exception = ExceptionInfo(name="TimeoutError", message=message, frames=frames, traceback=text)
+    return RunEnding(status=RunStatus.TIMEOUT, exception=exception, execution_count=ending.execution_count)
+
+
+def _died(ending: RunEnding) -> RunEnding:
+    message = f"{ending.reason} The session's variables are lost; the next run starts afresh."
+    exception = ExceptionInfo(name="Died", message=message, traceback=message)
+    return RunEnding(status=RunStatus.DIED, exception=exception, execution_count=ending.execution_count)
+
+
+def _error_text(exception: ExceptionInfo | None) -> str | None:
+    if exception is None:
+        return None
+    return strip_ansi(exception.traceback) or f"{exception.name}: {exception.message}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise TransferError(f"{source} could not be copied to {target}: {error.strerror or error}.") from error

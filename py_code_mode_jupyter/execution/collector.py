@@ -1,0 +1,104 @@
+"""Gathers what one run shows, in order and within a bound."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..results import Output
+
+Tap = Callable[[Output], None]
+
+
+class OutputCollector:
+    """The `OutputSink` of one run: keeps outputs up to `limit` bytes and counts the rest.
+
+    Displays are updated and cleared in place, as a notebook does. Safe to use from any thread.
+
+    Parameters
+    ----------
+    limit
+        Bytes to keep.
+    tap
+        Called with each output that is kept, updates and clears included, as it arrives.
+    """
+
+    def __init__(self, limit: int, tap: Tap | None = None) -> None:
+        self._limit = limit
+        self._tap = tap
+        self._lock = threading.Lock()
+        self._outputs: list[Output] = []
+        self._stream: tuple[str, list[str]] = ("", [])
+        self._used = 0
+        self._clear_pending = False
+        self.dropped = 0
+
+    def write(self, name: str, text: str) -> None:
+        """Take `text` of the stream `name`."""
+        with self._lock:
+            text = self._admit(text)
+            if not text:
+                return
+            self._clear_if_pending()
+            if self._stream[0] != name:
+                self._end_stream()
+                self._stream = (name, [])
+            self._stream[1].append(text)
+            if self._tap is not None:
+                self._tap(Output(type="stream", name=name, text=text))
+
+    def show(self, output: Output) -> None:
+        """Take anything that is not stream text."""
+        with self._lock:
+            if output.size > self._limit - self._used and output.type != "error":
+                self.dropped += output.size
+                return
+            self._used += output.size
+            self._end_stream()
+            self._apply(output)
+            if self._tap is not None:
+                self._tap(output)
+
+    def outputs(self) -> tuple[Output, ...]:
+        """Return everything kept so far."""
+        with self._lock:
+            self._end_stream()
+            return tuple(self._outputs)
+
+    def _admit(self, text: str) -> str:
+        room = self._limit - self._used
+        if len(text) > room:
+            self.dropped += len(text) - room
+            text = text[:room]
+        self._used += len(text)
+        return text
+
+    def _end_stream(self) -> None:
+        name, parts = self._stream
+        if parts:
+            self._outputs.append(Output(type="stream", name=name, text="".join(parts)))
+        self._stream = ("", [])
+
+    def _apply(self, output: Output) -> None:
+        if output.type == "clear_output":
+            self._clear_pending = True
+            if not output.wait:
+                self._clear_if_pending()
+            return
+        if output.type == "update_display_data":
+            self._update(output)
+            return
+        self._clear_if_pending()
+        self._outputs.append(output)
+
+    def _clear_if_pending(self) -> None:
+        if self._clear_pending:
+            self._clear_pending = False
+            self._outputs.clear()
+            self._stream = ("", [])
+
+    def _update(self, update: Output) -> None:
+        for i, output in enumerate(self._outputs):
+            if output.display_id is not None and output.display_id == update.display_id:
+                self._outputs[i] = replace(output, data=update.data, metadata=update.metadata)

@@ -1,0 +1,320 @@
+"""Runs code in a kernel over the Jupyter protocol: the `Runner` of isolated places.
+
+The kernel is one of ours (`sandbox.kernel`): it says on the private channel when its sockets are
+bound, so nothing here polls, and it puts the run's value into the buffers of the reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import zmq
+from jupyter_client.session import Session as WireSession
+
+from ..codec import encode
+from ..errors import ExecutorStartError
+from ..results import OutputSink, RunEnding, RunRequest, RunStatus
+from .messages import ending_of, output_of
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+_log = logging.getLogger(__name__)
+_MAX_MESSAGE = 512 * 2**20
+_AT_ONCE = 64
+"""Messages handled before the loop gets its turn."""
+_IDLE_GRACE = 5.0
+"""Seconds that the idle status may trail the reply."""
+
+
+class KernelEnvironment(Protocol):
+    """A place that keeps one kernel of ours."""
+
+    connection: dict[str, Any]
+    died: concurrent.futures.Future[str]
+    """Resolves with a sentence when the current kernel has ended."""
+
+    async def start(self) -> None:
+        """Make the place and launch a kernel that accepts connections."""
+
+    async def relaunch(self) -> None:
+        """Launch another kernel in the same place after the last one has ended."""
+
+    async def interrupt(self) -> None:
+        """Send the kernel an interrupt."""
+
+    async def kill(self) -> None:
+        """End the kernel and everything it started."""
+
+    async def close(self) -> None:
+        """End everything and remove every trace."""
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Return what the kernel uses."""
+
+    async def probe(self) -> Mapping[str, Any]:
+        """Return what isolation was measured."""
+
+
+class _Run:
+    """The run under way: done when reply and idle status have both arrived, in whatever order."""
+
+    def __init__(self, msg_id: str, sink: OutputSink, future: asyncio.Future[RunEnding]) -> None:
+        self.msg_id = msg_id
+        self.sink = sink
+        self.future = future
+        self.ending: RunEnding | None = None
+        self.idle = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    def replied(self, ending: RunEnding) -> None:
+        self.ending = ending
+        if not self.idle:
+            # An idle status that never comes must not hold the run for ever.
+            self.timer = self.future.get_loop().call_later(_IDLE_GRACE, self.finish, ending)
+        self.finish_if_complete()
+
+    def finish_if_complete(self) -> None:
+        if self.ending is not None and self.idle:
+            self.finish(self.ending)
+
+    def finish(self, ending: RunEnding) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+        if not self.future.done():
+            self.future.set_result(ending)
+
+
+class _Socket:
+    """A ZMQ socket whose messages are handled on the event loop, without a task of its own."""
+
+    def __init__(self, socket: zmq.Socket[bytes], handle: Callable[[list[zmq.Frame]], None]) -> None:
+        self._socket = socket
+        self._handle = handle
+        self._loop = asyncio.get_running_loop()
+        self._fd = socket.getsockopt(zmq.FD)
+        self._loop.add_reader(self._fd, self._drain)
+
+    @property
+    def zmq(self) -> zmq.Socket[bytes]:
+        return self._socket
+
+    def poke(self) -> None:
+        """Look for messages once more: sending may use up the edge that announces them."""
+        self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        for _ in range(_AT_ONCE):
+            if self._socket.closed:
+                return
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            self._handle(frames)
+        self.poke()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._fd)
+        self._socket.close(linger=0)
+
+
+class KernelRunner:
+    """`Runner` over a `KernelEnvironment`."""
+
+    def __init__(self, environment: KernelEnvironment, *, startup_timeout: float) -> None:
+        self._environment = environment
+        self._startup_timeout = startup_timeout
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._shell: _Socket | None = None
+        self._iopub: _Socket | None = None
+        self._wire = WireSession()
+        self._run: _Run | None = None
+        self._welcome: asyncio.Future[None] | None = None
+        self._closed = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether a kernel is connected and has not ended."""
+        return self._shell is not None and not self._environment.died.done()
+
+    # Lifecycle
+
+    async def start(self) -> None:
+        """Make the place and connect to its kernel."""
+        await self._environment.start()
+        await self._connect()
+
+    async def revive(self) -> None:
+        """Launch another kernel after the last one ended."""
+        self._disconnect()
+        await self._environment.relaunch()
+        await self._connect()
+
+    async def reset(self) -> None:
+        """Replace the kernel by a fresh one; installed packages stay."""
+        await self._environment.kill()
+        await self.revive()
+
+    async def replace(self) -> str:
+        """Kill the kernel and all it started."""
+        await self._environment.kill()
+        self._end_run("The process was killed because it did not stop when interrupted.")
+        return "It did not stop when interrupted, so its process was killed; the session's variables are lost."
+
+    async def close(self) -> None:
+        """End the kernel and remove its place."""
+        self._closed = True
+        self._end_run("The session was closed during the run.")
+        self._disconnect()
+        await self._environment.close()
+
+    async def interrupt(self) -> None:
+        """Send SIGINT, or what the place has for it."""
+        await self._environment.interrupt()
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Return what the kernel uses."""
+        return await self._environment.stats()
+
+    async def probe(self) -> Mapping[str, Any]:
+        """Return what was measured before user code ran."""
+        return await self._environment.probe()
+
+    # Connection
+
+    async def _connect(self) -> None:
+        connection = self._environment.connection
+        self._wire = WireSession(key=connection["key"], signature_scheme=connection["signature_scheme"])
+        self._context = zmq.Context(io_threads=1)
+        self._welcome = asyncio.get_running_loop().create_future()
+        self._iopub = self._open(zmq.SUB, "iopub", self._on_iopub)
+        self._shell = self._open(zmq.DEALER, "shell", self._on_shell)
+        self._watch_death(self._environment.died)
+        try:
+            await asyncio.wait_for(self._welcome, self._startup_timeout)
+        except TimeoutError:
+            self._disconnect()
+            raise ExecutorStartError(
+                f"The kernel did not answer within {self._startup_timeout:g} s.",
+                remedy="Raise startup_timeout, or look at the machine's load.",
+            ) from None
+
+    def _open(self, kind: int, channel: str, handle: Callable[[list[zmq.Frame]], None]) -> _Socket:
+        assert self._context is not None
+        connection = self._environment.connection
+        socket = self._context.socket(kind)
+        # Small marks: what waits here waits in the kernel instead, which then stops printing.
+        socket.set_hwm(64)
+        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE)
+        if kind == zmq.SUB:
+            socket.setsockopt(zmq.SUBSCRIBE, b"")
+        socket.connect(f"{connection['transport']}://{connection['ip']}-{connection[f'{channel}_port']}")
+        return _Socket(socket, handle)
+
+    def _disconnect(self) -> None:
+        for socket in (self._shell, self._iopub):
+            if socket is not None:
+                socket.close()
+        self._shell = self._iopub = None
+        if self._context is not None:
+            self._context.term()
+            self._context = None
+
+    def _watch_death(self, died: concurrent.futures.Future[str]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def on_death(future: concurrent.futures.Future[str]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._on_death, died, future.result())
+
+        died.add_done_callback(on_death)
+
+    def _on_death(self, died: concurrent.futures.Future[str], reason: str) -> None:
+        if died is not self._environment.died or self._closed:
+            return
+        if self._welcome is not None and not self._welcome.done():
+            self._welcome.set_exception(ExecutorStartError(f"The kernel ended while it started. {reason}"))
+        # What it had shown before is still on its way through the socket.
+        if self._iopub is not None:
+            self._iopub.poke()
+        asyncio.get_running_loop().call_soon(self._end_run, reason)
+
+    def _end_run(self, reason: str) -> None:
+        if self._run is not None:
+            self._run.finish(RunEnding(status=RunStatus.DIED, reason=reason))
+
+    # Messages
+
+    def begin(self, request: RunRequest, sink: OutputSink) -> asyncio.Future[RunEnding]:
+        """Send an ``execute_request``; see `Runner.begin`."""
+        assert self._shell is not None
+        buffers = encode(dict(request.variables)) if request.variables else []
+        message = self._wire.msg("execute_request", _request_content(request))
+        message["metadata"] = {"pcm": {"value": True, "variables": bool(buffers)}}
+        run = _Run(message["header"]["msg_id"], sink, asyncio.get_running_loop().create_future())
+        self._run = run
+        if self._environment.died.done():
+            self._end_run(self._environment.died.result())
+            return run.future
+        self._wire.send(self._shell.zmq, message, buffers=buffers)
+        self._shell.poke()
+        return run.future
+
+    def _read(self, frames: list[zmq.Frame]) -> dict[str, Any] | None:
+        """Check and unpack a message; a forged or damaged one is dropped and said in the log."""
+        try:
+            _, parts = self._wire.feed_identities(frames, copy=False)
+            return self._wire.deserialize(parts, content=True, copy=False)
+        except Exception as error:  # noqa: BLE001 - whatever arrives, the session goes on
+            _log.warning("A message that is not the kernel's was dropped: %s", error)
+            return None
+
+    def _of_run(self, message: dict[str, Any]) -> _Run | None:
+        """Return the run under way if `message` belongs to it."""
+        run = self._run
+        parent = message.get("parent_header")
+        if run is None or run.future.done() or not isinstance(parent, dict):
+            return None
+        return run if parent.get("msg_id") == run.msg_id else None
+
+    def _on_shell(self, frames: list[zmq.Frame]) -> None:
+        message = self._read(frames)
+        if message is None or message.get("msg_type") != "execute_reply":
+            return
+        run = self._of_run(message)
+        if run is not None and run.ending is None:
+            run.replied(ending_of(message["content"], message["buffers"]))
+
+    def _on_iopub(self, frames: list[zmq.Frame]) -> None:
+        message = self._read(frames)
+        if message is None:
+            return
+        msg_type, content = message.get("msg_type"), message["content"]
+        if msg_type == "iopub_welcome" and self._welcome is not None and not self._welcome.done():
+            self._welcome.set_result(None)
+        run = self._of_run(message)
+        if run is None or not isinstance(content, dict) or not isinstance(msg_type, str):
+            return
+        if msg_type == "stream":
+            name = "stderr" if content.get("name") == "stderr" else "stdout"
+            run.sink.write(name, str(content.get("text", "")))
+        elif msg_type == "status" and content.get("execution_state") == "idle":
+            run.idle = True
+            run.finish_if_complete()
+        elif (output := output_of(msg_type, content)) is not None:
+            run.sink.show(output)
+
+
+def _request_content(request: RunRequest) -> dict[str, Any]:
+    return {
+        "code": request.code,
+        "silent": False,
+        "store_history": request.store_history,
+        "user_expressions": {},
+        "allow_stdin": False,
+        "stop_on_error": False,
+    }

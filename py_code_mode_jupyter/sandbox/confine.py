@@ -1,0 +1,120 @@
+"""Limits that a process puts on itself before it runs anybody's code; none can be taken off again.
+
+Landlock (``landlock(7)``, Linux 5.13 and newer) confines root as well and needs no privilege. What
+it covers grows with its ABI: creating and writing files from 1, truncation from 3, TCP from 4,
+signals and abstract sockets from 6. It does not cover UDP, named unix sockets or reading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import stat
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_RULE_PATH_BENEATH = 1
+_WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
+_WRITING = _WRITE_FILE | sum(1 << bit for bit in range(4, 14)) | _TRUNCATE
+"""Write, remove, make and refer: every right that changes the file system (bits 1 and 4 to 14)."""
+_SINCE = {13: 2, 14: 3}
+"""Rights newer than the first ABI: bit to ABI."""
+_ON_FILES = _WRITE_FILE | _TRUNCATE
+_SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNALS = 1, 2
+
+
+def _syscall(number: int, *args: object) -> int:
+    libc = ctypes.CDLL(None, use_errno=True)
+    result: int = libc.syscall(number, *args)
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return result
+
+
+def landlock_abi() -> int:
+    """Return the Landlock ABI of this machine, 0 where there is none."""
+    if sys.platform != "linux":
+        return 0
+    with contextlib.suppress(OSError):
+        return _syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+    return 0
+
+
+def confine_writes(writable: Iterable[Path]) -> None:
+    """Let this process and its children write below `writable` only, and signal only each other.
+
+    Call it before any thread exists: it binds the calling thread and what that starts.
+
+    Raises
+    ------
+    OSError
+        There is no Landlock here, or it refused.
+    """
+    abi = landlock_abi()
+    rights = _WRITING & ~sum(1 << bit for bit, since in _SINCE.items() if abi < since)
+    scoped = _SCOPE_ABSTRACT_SOCKETS | _SCOPE_SIGNALS if abi >= 6 else 0
+    attributes = struct.pack("QQQ", rights, 0, scoped)
+    size = 24 if abi >= 6 else 8
+    ruleset = _syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(size), 0)
+    try:
+        for path in writable:
+            _allow(ruleset, path, rights)
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _syscall(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _allow(ruleset: int, path: Path, rights: int) -> None:
+    with _opened(path) as fd:
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            rights &= _ON_FILES
+        _syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", rights, fd), 0)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl failed")
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the system kill this process when the thread that started it ends (Linux)."""
+    if sys.platform == "linux":
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        # It ended before the request was made.
+        os._exit(0)
+
+
+def limit_memory(limit: int) -> None:
+    """Bound the private memory of this process, and of each child by itself, to `limit` bytes."""
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def can_create_in(folder: Path) -> bool:
+    """Return whether a file can really be made in `folder`; it is removed at once."""
+    trial = folder / f".pcm-trial-{os.getpid()}"
+    try:
+        os.close(os.open(trial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError:
+        return False
+    trial.unlink()
+    return True

@@ -1,0 +1,156 @@
+"""ipykernel's application, kernel and session, with what a run of ours needs added to them."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import zmq
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+from jupyter_client.session import Session
+from traitlets.config import Config
+
+from ..codec import NotPlainError, decode, encode
+from .output import Descriptors, RunStream, let_threads_inherit_their_run
+
+_MAX_REPR = 64 * 1024
+_CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
+
+
+class SandboxSession(Session):
+    """A session that can put buffers into an ``execute_reply``."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reply_buffers: dict[str, list[Any]] = {}
+
+    def send(self, stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
+        """Send a message; a reply to a run takes the buffers kept for it along."""
+        if msg_or_type == "execute_reply" and len(args) > 1 and self.reply_buffers:
+            buffers = self.reply_buffers.pop(args[1]["header"]["msg_id"], None)
+            if buffers is not None:
+                kwargs["buffers"] = buffers
+        return super().send(stream, msg_or_type, *args, **kwargs)
+
+
+class SandboxKernel(IPythonKernel):
+    """An IPython kernel that sets variables before a run and returns its value after it.
+
+    Only a request whose metadata asks for it (``{"pcm": {...}}``) is treated so; a JupyterLab user
+    has an ordinary kernel.
+    """
+
+    # Our own host matches reply and idle status; a fixed sleep would only delay both.
+    _execute_sleep = 0.0
+    descriptors: Descriptors | None = None
+
+    async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run a cell; see ``IPythonKernel.do_execute``."""
+        parent = self.get_parent("shell")
+        about = parent["metadata"].get("pcm")
+        try:
+            return await self._run(code, parent, about, args, kwargs)
+        except KeyboardInterrupt as error:
+            # It came between the cell and the reply: without one the client would wait for ever.
+            return {"status": "error", "ename": type(error).__name__, "evalue": "", "traceback": []}
+
+    async def _run(
+        self, code: str, parent: dict[str, Any], about: dict[str, Any] | None, args: Any, kwargs: Any
+    ) -> dict[str, Any]:
+        if self.descriptors is not None:
+            self.descriptors.begin(parent["header"])
+        try:
+            if about is not None and about.get("variables"):
+                self.shell.push(decode(parent["buffers"]))
+            reply: dict[str, Any] = await super().do_execute(code, *args, **kwargs)
+            if about is not None:
+                reply["pcm"] = self._about_run(parent["header"]["msg_id"])
+            return reply
+        finally:
+            if self.descriptors is not None:
+                self.descriptors.end()
+
+    def _about_run(self, msg_id: str) -> dict[str, Any]:
+        result = self.shell.last_execution_result
+        if result is None:
+            return {}
+        error = result.error_before_exec or result.error_in_exec
+        if error is not None:
+            return {"frames": list(_frames(error.__traceback__, self.shell.compile))}
+        if result.result is None:
+            return {}
+        try:
+            self.session.reply_buffers[msg_id] = encode(result.result)
+        except NotPlainError:
+            return {"repr": repr(result.result)[:_MAX_REPR]}
+        # For a host that lacks the library to rebuild it.
+        scalar = isinstance(result.result, str | int | float | bool)
+        return {} if scalar else {"repr": repr(result.result)[:_MAX_REPR]}
+
+
+def _frames(traceback: types.TracebackType | None, compiler: Any) -> Iterator[list[Any]]:
+    """Yield the frames of the cell and of what it called, not those of IPython around it."""
+    inside = False
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        cell = compiler.format_code_name(code.co_filename)
+        inside = inside or cell is not None
+        if inside:
+            name = cell[1] if cell else code.co_filename
+            yield [name, traceback.tb_lineno, code.co_name, _source(code.co_filename, traceback.tb_lineno)]
+        traceback = traceback.tb_next
+
+
+def _source(filename: str, lineno: int) -> str:
+    import linecache
+
+    return linecache.getline(filename, lineno).strip()
+
+
+class SandboxApp(IPKernelApp):
+    """The kernel's application, told everything by the host instead of by files and arguments."""
+
+    def prepare(self, spec: Mapping[str, Any], namespaces: dict[str, Any]) -> None:
+        """Take the host's word for connection and behaviour."""
+        connection = spec["connection"]
+        self.transport, self.ip = connection["transport"], connection["ip"]
+        for channel in _CHANNELS:
+            setattr(self, f"{channel}_port", connection[f"{channel}_port"])
+        self.session = SandboxSession(parent=self, key=connection["key"].encode())
+        self.kernel_class = SandboxKernel
+        self.outstream_class = f"{RunStream.__module__}.{RunStream.__name__}"
+        self.capture_fd_output = sys.platform != "linux"
+        self._no_drop = spec["no_drop"]
+        self.user_ns = namespaces
+        history = Config({"HistoryManager": {"hist_file": ":memory:"}})
+        self.update_config(history)
+
+    def _bind_socket(self, s: zmq.Socket[Any], port: int) -> Any:
+        if self._no_drop and s.socket_type == zmq.XPUB:
+            # One reader, which always reads: when it is slow, the code waits instead of losing output.
+            s.setsockopt(zmq.XPUB_NODROP, 1)
+            s.set_hwm(64)
+        return super()._bind_socket(s, port)
+
+    def init_connection_file(self) -> None:
+        """Do nothing: the host passed the connection on, and no file holds its key."""
+
+    def write_connection_file(self, **kwargs: Any) -> None:
+        """Do nothing, as above."""
+
+    def init_poller(self) -> None:
+        """Do nothing: the system ends this process with its host, and so does the channel."""
+        self.poller = None
+
+    def init_signal(self) -> None:
+        """Do nothing: interrupts are ignored until a cell runs, since the process started."""
+
+    def init_kernel(self) -> None:
+        """Make the kernel, with descriptors for each run."""
+        super().init_kernel()
+        let_threads_inherit_their_run()
+        if sys.platform == "linux":
+            self.kernel.descriptors = Descriptors(sys.stdout, sys.stderr)  # type: ignore[arg-type]

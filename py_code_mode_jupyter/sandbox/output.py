@@ -1,0 +1,152 @@
+"""Output of a kernel goes to the run that made it, whoever writes it and however late.
+
+ipykernel credits output of threads, and of child processes writing to the descriptors 1 and 2, to
+whichever run is the latest. Here a thread belongs to the run that started it, and each run has
+descriptors of its own, so that a late line never enters a later result.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextvars
+import os
+import select
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from ipykernel.iostream import OutStream
+
+_CHUNK = 256 * 1024
+"""Characters in one message: control and results are not stuck behind a huge print."""
+_PENDING = 4 * _CHUNK
+"""Characters that may wait for the sending thread before a writer has to wait itself."""
+_READ = 64 * 1024
+
+Parent = dict[str, Any]
+
+
+class RunStream(OutStream):
+    """`OutStream` whose writers wait when the reader is slow, and whose text names its run."""
+
+    # A reader that is slow, or stopped in a debugger, must not cost output.
+    flush_timeout = 3600
+    _pending = 0
+
+    @property
+    def parent_header(self) -> Parent:
+        """The run of the calling thread or task; nothing for one that belongs to no run."""
+        return self._parent_header.get({})
+
+    @parent_header.setter
+    def parent_header(self, value: Parent) -> None:
+        self._parent_header.set(value)
+
+    def write(self, string: str) -> int | None:
+        """Write text for the run that the caller belongs to."""
+        written = super().write(string)
+        self._pending += len(string)
+        if self._pending > _PENDING:
+            self.flush()
+        return written
+
+    def write_for(self, parent: Parent, text: str) -> None:
+        """Write text for the run `parent`."""
+        token = self._parent_header.set(parent)
+        try:
+            self.write(text)
+        finally:
+            self._parent_header.reset(token)
+
+    def _flush_buffers(self) -> Iterator[tuple[Parent, str]]:
+        self._pending = 0
+        for parent, text in super()._flush_buffers():
+            for start in range(0, len(text), _CHUNK):
+                yield parent, text[start : start + _CHUNK]
+
+
+def let_threads_inherit_their_run() -> None:
+    """Make every new thread start in the context of the one that starts it, as Python 3.14 can."""
+    start = threading.Thread.start
+
+    def start_in_context(self: threading.Thread) -> None:
+        context, run = contextvars.copy_context(), self.run
+        self.run = lambda: context.run(run)  # type: ignore[method-assign]
+        start(self)
+
+    threading.Thread.start = start_in_context  # type: ignore[method-assign]
+
+
+class _Pipe:
+    """The reading end of one run's descriptor 1 or 2."""
+
+    def __init__(self, fd: int, epoll: select.epoll, stream: RunStream, parent: Parent) -> None:
+        self._fd = fd
+        self._epoll = epoll
+        self._stream = stream
+        self._parent = parent
+        self._lock = threading.Lock()
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self.ended = False
+
+    def pump(self) -> None:
+        """Pass on what has been written until there is no more for now."""
+        with self._lock:
+            while not self.ended:
+                try:
+                    data = os.read(self._fd, _READ)
+                except BlockingIOError:
+                    return
+                self.ended = not data
+                if text := self._decode(data, not data):
+                    self._stream.write_for(self._parent, text)
+                if self.ended:
+                    # By hand: a forked child may hold a copy, and would keep it registered.
+                    self._epoll.unregister(self._fd)
+                    os.close(self._fd)
+
+
+class Descriptors:
+    """Gives each run pipes of its own in place of the descriptors 1 and 2 (Linux).
+
+    Between runs the two lead nowhere. A child that lives on keeps the pipe of its own run.
+    """
+
+    def __init__(self, stdout: RunStream, stderr: RunStream) -> None:
+        self._streams = {1: stdout, 2: stderr}
+        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self._epoll = select.epoll()
+        self._open: dict[int, _Pipe] = {}
+        self._of_run: list[_Pipe] = []
+        self._rest()
+        threading.Thread(target=self._watch, name="pcm-descriptors", daemon=True).start()
+
+    def begin(self, parent: Parent) -> None:
+        """Give the run `parent` its descriptors."""
+        for target, stream in self._streams.items():
+            reading, writing = os.pipe()
+            os.set_blocking(reading, False)
+            os.dup2(writing, target)
+            os.close(writing)
+            # The number of an ended pipe is used again, so this table stays small.
+            pipe = self._open[reading] = _Pipe(reading, self._epoll, stream, parent)
+            self._of_run.append(pipe)
+            self._epoll.register(reading, select.EPOLLIN)
+
+    def end(self) -> None:
+        """Take them back, and pass on what the run has written to them."""
+        self._rest()
+        for pipe in self._of_run:
+            pipe.pump()
+        self._of_run.clear()
+
+    def _rest(self) -> None:
+        for target in self._streams:
+            os.dup2(self._nowhere, target)
+
+    def _watch(self) -> None:
+        while True:
+            for fd, _ in self._epoll.poll():
+                pipe = self._open.get(fd)
+                if pipe is not None:
+                    pipe.pump()
