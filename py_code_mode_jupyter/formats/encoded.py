@@ -139,4 +139,5 @@ def writing(obj: object, remedy: str) -> Iterator[None]:
     # The libraries run code of the object's own (extension types, artists), which may raise anything.
     except Exception as error:
         what = f"This {type(obj).__name__} has no safe file format"
-        raise ArtifactFormatError(f"{what}: {str(error)[:300]}", remedy=remedy) from error
+        problem = str(error)[:300].rstrip(".")
+        raise ArtifactFormatError(f"{what}: {problem}.", remedy=remedy) from error

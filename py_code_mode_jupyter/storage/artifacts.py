@@ -24,7 +24,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -79,6 +79,8 @@ class ArtifactStore:
             raise ConfigurationError("keep_versions", keep_versions, "not a count above zero.")
         self._base = base_path
         self._keep = keep_versions
+        # The last listing: panels ask for it again and again. Replaced as a whole, so no lock is needed.
+        self._listed: dict[str, tuple[tuple[int, ...], ArtifactInfo]] = {}
 
     @property
     def path(self) -> Path:
@@ -180,7 +182,10 @@ class ArtifactStore:
         """Return the newest version of every artifact, the one saved last first."""
         with self._open() as (artifacts, _):
             names = [name for name in artifacts.names() if is_artifact_name(name)]
-            found = [info for name in names if (info := _newest(artifacts, name)) is not None]
+            known = self._listed
+            entries = {name: _entry(artifacts, name, known.get(name)) for name in names}
+        self._listed = {name: (stamp, info) for name, (stamp, info) in entries.items() if stamp and info}
+        found = (info for _, info in entries.values() if info is not None)
         return sorted(found, key=lambda info: info.created, reverse=True)
 
     def get(self, name: str) -> ArtifactInfo | None:
@@ -202,11 +207,8 @@ class ArtifactStore:
             There is no such artifact.
         """
         name = artifact_name(name)
-        found: _Infos = []
         with self._open() as (artifacts, _):
-            with _skipping_foreign(), artifacts.folder(name) as folder:
-                infos = (_info(folder, name, number) for number in _versions(folder))
-                found = [info for info in infos if info is not None]
+            found = list(_infos(artifacts, name))
         if not found:
             raise self._not_found(name, None)
         return found
@@ -284,34 +286,54 @@ def _versions(folder: Folder) -> list[int]:
     return sorted(found, reverse=True)
 
 
-@contextlib.contextmanager
-def _skipping_foreign() -> Iterator[None]:
+def _pass_over(error: OSError) -> None:
     """Pass over what is not (or no longer) an artifact's; other failures are not hidden."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FOREIGN:
-            raise
+    if error.errno not in _FOREIGN:
+        raise error
 
 
 def _info(folder: Folder, name: str, version: int) -> ArtifactInfo | None:
     """Return what is known about a version; None if it is gone or was damaged from outside."""
-    with _skipping_foreign(), contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+    try:
         fields = json.loads(folder.read(f"{version}.info.json", MAX_INFO))
-        path = folder.path / _data_name(version, fields["format"])
+        path = folder.file(_data_name(version, fields["format"]))
         # The names on the disk count: a person may have renamed or copied the folder.
         return ArtifactInfo.from_dict({**fields, "name": name, "version": version}, path=path)
+    except OSError as error:
+        _pass_over(error)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass  # the newest version that is whole is the one to show
     return None
+
+
+def _infos(artifacts: Folder, name: str, version: int | None = None) -> Generator[ArtifactInfo, None, None]:
+    """Yield what is known about each version, or about the one asked for, the newest first."""
+    try:
+        with artifacts.folder(name) as folder:
+            for number in _versions(folder):
+                if version in (None, number) and (info := _info(folder, name, number)) is not None:
+                    yield info
+    except OSError as error:
+        _pass_over(error)
 
 
 def _newest(artifacts: Folder, name: str, version: int | None = None) -> ArtifactInfo | None:
-    """Return what is known about the newest version, or about the one that is asked for."""
-    with _skipping_foreign(), artifacts.folder(name) as folder:
-        known = _versions(folder)
-        wanted = known if version is None else [number for number in known if number == version]
-        infos = (_info(folder, name, number) for number in wanted)
-        return next((info for info in infos if info is not None), None)
-    return None
+    """Return the first of `_infos`, None if there is none."""
+    infos = _infos(artifacts, name, version)
+    try:
+        return next(infos, None)
+    finally:
+        infos.close()  # and with it the folder
+
+
+def _entry(
+    artifacts: Folder, name: str, known: tuple[tuple[int, ...], ArtifactInfo] | None
+) -> tuple[tuple[int, ...] | None, ArtifactInfo | None]:
+    """Return a folder's stamp and its newest version, read again only if the folder has changed."""
+    stamp = artifacts.stamp(name)
+    if known is not None and known[0] == stamp:
+        return known
+    return stamp, _newest(artifacts, name)
 
 
 def _load(artifacts: Folder, name: str, version: int | None) -> tuple[Encoded, ArtifactInfo] | None:

@@ -32,6 +32,8 @@ LOCK_TIMEOUT = 30.0
 """Seconds to wait for another process that is just saving."""
 LITTER_AGE = 3600.0
 """Seconds after which a file that is still being written belongs to a process that died."""
+SETTLED = 2.0
+"""Seconds within which two changes of a folder may bear the same time."""
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a planted named pipe would wait for ever.
@@ -76,16 +78,25 @@ def storage_errors(path: Path) -> Iterator[None]:
 class Folder:
     """An open folder; a context manager that closes it."""
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("_place", "fd")
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, place: str) -> None:
         self.fd = fd
-        self.path = path
+        self._place = place  # text, because a listing opens a thousand folders and joining paths is slow
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self._place)
+
+    def file(self, name: str) -> Path:
+        """Return the path of something in this folder."""
+        return Path(f"{self._place}/{name}")
 
     @classmethod
     def open(cls, path: Path) -> Folder:
         """Open the folder that the user named; the way to it may lead over links."""
-        return cls(os.open(path, _FOLDER_FLAGS), path)
+        return cls(os.open(path, _FOLDER_FLAGS), str(path))
 
     def __enter__(self) -> Folder:
         return self
@@ -101,7 +112,7 @@ class Folder:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, 0o700, dir_fd=self.fd)
                 self.sync()
-        return Folder(os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=self.fd), self.path / name)
+        return Folder(os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=self.fd), f"{self._place}/{name}")
 
     def names(self) -> list[str]:
         """Return the names in this folder, in no order."""
@@ -115,14 +126,16 @@ class Folder:
         OSError
             It is missing, a link (``ELOOP``), no regular file, or larger than `limit` bytes.
         """
-        with os.fdopen(os.open(name, _READ_FLAGS, dir_fd=self.fd), "rb") as file:
-            found = os.fstat(file.fileno())
+        fd = os.open(name, _READ_FLAGS, dir_fd=self.fd)
+        try:
+            found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", name)
             if found.st_size > limit:
                 raise OSError(errno.EFBIG, "larger than expected", name)
-            # One byte more than it should have is enough to notice that it grows.
-            return file.read(found.st_size + 1)
+            return _read_all(fd, found.st_size)
+        finally:
+            os.close(fd)
 
     def write(self, data: Buffer) -> str:
         """Write a new file to the end and to the disk, and return the name that it got."""
@@ -174,6 +187,16 @@ class Folder:
             return False
         return os.path.samestat(here, os.fstat(other.fd))
 
+    def stamp(self, name: str) -> tuple[int, ...] | None:
+        """Return what changes whenever a folder's entries do; None if it is gone or changed just now."""
+        try:
+            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if time.time() - found.st_ctime < SETTLED:
+            return None
+        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
     @contextlib.contextmanager
     def locked(self, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
         """Hold this folder's lock against other processes and threads; it dies with its holder."""
@@ -197,3 +220,14 @@ class Folder:
         except BlockingIOError:
             return False
         return True
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    """Read a file of `size` bytes at a stroke, a large one in as many as the system needs."""
+    data = os.read(fd, size + 1)  # one more than it should have is enough to notice that it grows
+    if len(data) >= size:
+        return data
+    parts = [data]
+    while part := os.read(fd, 2**24):
+        parts.append(part)
+    return b"".join(parts)
