@@ -36,6 +36,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("widgets", "server", "cli"), UP_TO_5),
     "magics": (*UP_TO_5, "widgets"),
 }
+# The package itself, which imports nothing, may be asked where and which version it is. Its other names
+# are handed on from rooms, so importing one of them counts as an import from no room.
+ANYONE = ("", "__version__")
 
 
 def room_of(module: str) -> str:
@@ -67,7 +70,7 @@ def targets(node: ast.ImportFrom, package: list[str]) -> Iterator[str]:
     module = ".".join([*base, *filter(None, named)])
     for alias in node.names:
         name = f"{module}.{alias.name}".lstrip(".")
-        yield name if is_module(name) else module
+        yield name if is_module(name) or not module else module
 
 
 def imported_by_name(node: ast.Call) -> Iterator[str]:
@@ -103,7 +106,7 @@ FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__
 def test_a_module_is_in_a_room_and_imports_only_rooms_below_it(path: Path) -> None:
     room = room_of(dotted(path))
     assert room in MAY_IMPORT, f"{dotted(path)} is in no room; give it one in MAY_IMPORT and ARCHITECTURE.md"
-    allowed = {room, *MAY_IMPORT[room]}
+    allowed = {room, *MAY_IMPORT[room], *ANYONE}
     wrong = [f"line {line}: {module}" for line, module in imports(path) if room_of(module) not in allowed]
     assert not wrong, f"{room} may import {sorted(allowed)}, not {wrong}"
 
@@ -115,8 +118,10 @@ def test_the_floors_have_no_cycle() -> None:
 def test_an_import_inside_a_function_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = tmp_path / "storage"
     room.mkdir()
-    (room / "a.py").write_text("def f():\n    from ..execution import base\n    from .. import session\n")
+    (room / "a.py").write_text(
+        "def f():\n    from ..execution import base\n    from .. import session\n    from .. import Session\n"
+    )
     for name in ("session.py", "execution.py"):
         (tmp_path / name).touch()
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    assert list(imports(room / "a.py")) == [(2, "execution"), (3, "session")]
+    assert list(imports(room / "a.py")) == [(2, "execution"), (3, "session"), (4, "Session")]
