@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import py_code_mode_jupyter
 
 ROOT = Path(py_code_mode_jupyter.__file__).parent
-FLOOR_0 = ("errors", "results", "config", "formats", "codec")
+FLOOR_0 = ("errors", "results", "config", "formats")
 PLACES = ("environments", "environments.in_process", "environments.venv")
 SESSION = ("session", "display", "diagnostics")
 UP_TO_2 = (*FLOOR_0, "storage", "sandbox", *PLACES)
@@ -24,7 +25,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "results": (),
     "config": ("errors",),
     "formats": ("errors",),
-    "codec": ("errors",),
     "storage": FLOOR_0,
     "sandbox": FLOOR_0,
     "environments": (*FLOOR_0, "storage", "sandbox"),
@@ -113,6 +113,12 @@ def test_a_module_is_in_a_room_and_imports_only_rooms_below_it(path: Path) -> No
 
 def test_the_floors_have_no_cycle() -> None:
     TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def test_the_architecture_names_the_same_rooms() -> None:
+    text = (ROOT.parent / "docs" / "ARCHITECTURE.md").read_text("utf-8")
+    rows = re.findall(r"^\| \d \| (.*?) \|", text, re.MULTILINE)
+    assert [room for row in rows for room in re.findall(r"`(.*?)`", row)] == list(MAY_IMPORT)
 
 
 def test_an_import_inside_a_function_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
