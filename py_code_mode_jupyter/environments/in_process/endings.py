@@ -1,0 +1,60 @@
+"""What a finished cell says about itself, as a `RunEnding`."""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import sysconfig
+import traceback
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ...results import ExceptionInfo, Frame, RunEnding, RunStatus
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionResult
+
+    from .shell import Shell
+
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_OURS = __file__.rpartition("/")[0]
+
+
+def ending_of(shell: Shell, result: ExecutionResult, error: BaseException | None) -> RunEnding:
+    """Return how the run ended."""
+    if error is None:
+        return RunEnding(
+            status=RunStatus.OK, value=result.result, execution_count=result.execution_count
+        )
+    stopped = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+    return RunEnding(
+        status=RunStatus.INTERRUPTED if stopped else RunStatus.ERROR,
+        exception=_exception_info(shell, error),
+        execution_count=result.execution_count,
+    )
+
+
+def _exception_info(shell: Shell, error: BaseException) -> ExceptionInfo:
+    try:
+        message = str(error)
+    except Exception:  # the user's own __str__
+        message = "<no text: its __str__ failed>"
+    return ExceptionInfo(
+        name=type(error).__name__,
+        message=message,
+        frames=_frames(shell, error.__traceback__),
+        traceback=shell.last_traceback or "".join(traceback.format_exception_only(error)),
+    )
+
+
+def _frames(shell: Shell, trace: TracebackType | None) -> tuple[Frame, ...]:
+    found = []
+    for frame, line in traceback.walk_tb(trace):
+        name = frame.f_code.co_filename
+        label = shell.compile.format_code_name(name)
+        if label is None and (name.startswith(("<", _OURS)) or name.startswith(_INSTALLED)):
+            continue
+        source = linecache.getline(name, line).strip()
+        shown = " ".join(label) if label else name
+        found.append(Frame(filename=shown, lineno=line, function=frame.f_code.co_name, source=source))
+    return tuple(found)

@@ -1,0 +1,306 @@
+"""Interrupting a Python thread: when it may be, how, and how it is ended for good.
+
+CPython can raise an exception in another thread (``PyThreadState_SetAsyncExc``), but at any
+bytecode, also where that would break the machinery around user code. A `Gate` says when a thread is
+inside user code. Only then an interrupt is armed; on leaving, what was not delivered is taken back
+and remembered for the next piece of the same run. It relies on CPython raising such exceptions at
+calls, function entries and backward jumps only, never at a plain assignment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import sys
+import threading
+from _thread import LockType, allocate_lock, get_ident
+from collections.abc import Callable, Coroutine, Generator
+from types import CodeType, FrameType
+from typing import Any, TypeVar, final
+
+_set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_here = threading.local()
+_waiting: dict[int, LockType] = {}
+_user_boundaries: set[CodeType] = set()
+
+
+def _arm(ident: int, exception: type[BaseException] | None) -> None:
+    _set_async_exc(ident, ctypes.py_object() if exception is None else ctypes.py_object(exception))
+
+
+class Interrupt(KeyboardInterrupt):
+    """The `KeyboardInterrupt` that an interrupt raises; it tells its gate that it has arrived."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        gate = getattr(_here, "gate", None)
+        if gate is not None:
+            gate.delivered()
+
+    def __reduce__(self) -> tuple[type[KeyboardInterrupt], tuple[object, ...]]:
+        return KeyboardInterrupt, self.args
+
+
+# Tracebacks and ``type(error).__name__`` shall show what the user knows.
+Interrupt.__name__ = Interrupt.__qualname__ = "KeyboardInterrupt"
+Interrupt.__module__ = "builtins"
+
+
+class Ended(SystemExit):
+    """Ends a thread whose code must not go on; code that catches it meets the next one at once.
+
+    Each instance arms another for its thread as long as user code is on the stack: a handler or
+    ``finally`` of user code is left at its first call or jump, whatever it catches.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            if frame.f_code in _user_boundaries:
+                _arm(get_ident(), Ended)
+                return
+            frame = frame.f_back
+
+
+def user_boundary(function: _F) -> _F:
+    """Mark a function below which a thread runs user code."""
+    _user_boundaries.add(function.__code__)  # type: ignore[attr-defined]
+    return function
+
+
+def wait_on(lock: LockType, timeout: float) -> bool:
+    """Acquire `lock`, so that `wake` can end the waiting; -1 waits for ever."""
+    ident = get_ident()
+    _waiting[ident] = lock
+    try:
+        return lock.acquire(True, timeout)
+    finally:
+        _waiting.pop(ident, None)
+
+
+def waits_on(lock: LockType | None) -> None:
+    """Say which lock the calling thread is about to wait on; None: no longer."""
+    if lock is None:
+        _waiting.pop(get_ident(), None)
+    else:
+        _waiting[get_ident()] = lock
+
+
+def wake(ident: int) -> None:
+    """End the wait in which the thread is, if it is one that was announced."""
+    lock = _waiting.get(ident)
+    if lock is not None and lock.locked():
+        try:
+            lock.release()
+        except RuntimeError:  # released by its own side between the two lines
+            return
+
+
+def end_thread(ident: int) -> None:
+    """Make the thread `ident`, which must be alive, leave its code as soon as it runs Python again."""
+    _arm(ident, Ended)
+    wake(ident)
+
+
+@final
+class Gate:
+    """Says when its thread may be interrupted. Made in that thread, asked from any."""
+
+    def __init__(self, nudge: Callable[[], None] = lambda: None) -> None:
+        self.ident = get_ident()
+        self.open = False
+        self.active = False
+        self.doomed = False
+        self.delivered_to: object = None
+        self._pending = False
+        self._armed = False
+        self._nudge = nudge
+        # Held for a few assignments only, never while user code runs: interrupting cannot block.
+        self._lock = allocate_lock()
+        _here.gate = self
+
+    def begin(self) -> None:
+        """Start a run: from now on interrupts count."""
+        with self._lock:
+            self._pending = self._armed = False
+            self.delivered_to = None
+            self.active = True
+
+    def end(self) -> None:
+        """End the run: an interrupt that has not arrived is forgotten."""
+        with self._lock:
+            self.active = self._pending = False
+
+    def interrupt(self) -> None:
+        """Interrupt the run, if there is one; returns at once."""
+        with self._lock:
+            if not self.active or self.doomed:
+                return
+            self.delivered_to = None
+            if self.open:
+                self._armed = True
+                _arm(self.ident, Interrupt)
+            else:
+                self._pending = True
+        wake(self.ident)
+        self._nudge()
+
+    def doom(self) -> None:
+        """End the thread instead of a run. There is no way back."""
+        with self._lock:
+            self.doomed = True
+            if self.active:
+                _arm(self.ident, Ended)
+        wake(self.ident)
+        self._nudge()
+
+    def delivered(self) -> None:
+        """Note that the interrupt was raised in this thread (called by `Interrupt`)."""
+        self._armed = False
+        try:
+            self.delivered_to = asyncio.current_task()
+        except RuntimeError:
+            self.delivered_to = None
+
+    def request(self) -> None:
+        """Ask for an interrupt at the next entry into user code."""
+        self._pending = True
+
+    def take_pending(self) -> bool:
+        """Whether an interrupt is due on entering user code; it is taken."""
+        if self._pending:
+            self._pending = False
+            return True
+        return False
+
+    def settle(self) -> None:
+        """Take back what was armed and not delivered, after `open` was set to False."""
+        # One interrupt can be pending and one more be in flight, so two may be raised in here.
+        # Nested handlers, because a loop's backward jump would be a place outside of them.
+        try:
+            self._disarm()
+        except KeyboardInterrupt:
+            self._pending = True
+            try:
+                self._disarm()
+            except KeyboardInterrupt:
+                self._pending = True
+                self._disarm()
+
+    def _disarm(self) -> None:
+        with self._lock:
+            if not self.doomed:
+                _arm(self.ident, None)
+            if self._armed:
+                self._armed = False
+                self._pending = True
+
+
+@user_boundary
+def run_open(
+    gate: Gate, call: Callable[..., Any], *args: Any
+) -> tuple[Any, BaseException | None]:
+    """Call user code with the gate open; return its value, or what it raised."""
+    value: Any = None
+    error: BaseException | None = None
+    outer = gate.open
+    try:
+        gate.open = True
+        value = call(*args)
+    except BaseException as caught:  # the boundary of user code
+        gate.open = outer
+        error = caught
+    else:
+        gate.open = outer
+    if not outer:
+        gate.settle()
+    return value, error
+
+
+def shielded(call: Callable[..., None], *args: Any) -> None:
+    """Call our own code, reached from user code, so that no interrupt is raised inside it."""
+    gate: Gate | None = getattr(_here, "gate", None)
+    if gate is None or not gate.open:
+        call(*args)
+        return
+    gate.open = False
+    gate.settle()
+    try:
+        call(*args)
+    finally:
+        gate.open = True
+    if gate.take_pending():
+        raise Interrupt
+
+
+@final
+class Driven(Coroutine[Any, Any, Any]):
+    """A coroutine of the user, for each of whose steps the gate is opened.
+
+    `main` is the run itself: it receives the interrupts that come while it is suspended.
+    """
+
+    def __init__(self, gate: Gate, inner: Coroutine[Any, Any, Any], *, main: bool = False) -> None:
+        self._gate = gate
+        self._inner = inner
+        self._main = main
+        self.__name__ = getattr(inner, "__name__", "coroutine")
+        self.__qualname__ = getattr(inner, "__qualname__", self.__name__)
+
+    def __getattr__(self, name: str) -> Any:
+        # cr_code, cr_frame and the like, for those who print or inspect a task.
+        return getattr(self._inner, name)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self  # type: ignore[return-value]
+
+    def __iter__(self) -> Driven:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        """Resume the coroutine with `value`."""
+        return self._resume(self._inner.send, value)
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Resume the coroutine by raising in it."""
+        error = kind if isinstance(kind, BaseException) else value if value is not None else kind()
+        return self._resume(self._inner.throw, error)
+
+    def close(self) -> None:
+        """End the coroutine where it is."""
+        self._inner.close()
+
+    def _resume(self, call: Callable[[Any], Any], argument: Any) -> Any:
+        if self._main and self._gate.take_pending():
+            _withdraw_cancellation(argument)
+            call, argument = self._inner.throw, Interrupt()
+        value, error = run_open(self._gate, call, argument)
+        if error is not None:
+            raise error
+        return value
+
+
+def _withdraw_cancellation(argument: Any) -> None:
+    # The cancellation that woke the run up was ours and must not count in timeouts and groups.
+    task = asyncio.current_task()
+    if isinstance(argument, asyncio.CancelledError) and task is not None:
+        task.uncancel()
+
+
+def task_factory(gate: Gate) -> Callable[..., asyncio.Task[Any]]:
+    """Return a task factory under which tasks of the user can be interrupted."""
+
+    def make(
+        loop: asyncio.AbstractEventLoop, inner: Coroutine[Any, Any, Any], **options: Any
+    ) -> asyncio.Task[Any]:
+        return asyncio.Task(Driven(gate, inner), loop=loop, **options)
+
+    return make

@@ -1,0 +1,51 @@
+"""Threads and pool work belong to the code that started them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import thread as pool
+from functools import partial
+from typing import Any
+
+from .interrupts import user_boundary
+from .ownership import Channel, current, run_for
+from .patches import Patches
+
+
+def install(patches: Patches) -> None:
+    """Let threads and work items of owned code inherit its channel."""
+    start = threading.Thread.start
+    submit = pool.ThreadPoolExecutor.submit
+
+    def owned_start(self: threading.Thread) -> None:
+        channel = current()
+        # A pool's threads serve whoever submits work; each item brings its owner along.
+        free = getattr(self, "ownerless", False) or getattr(self, "_target", None) is pool._worker  # type: ignore[attr-defined]
+        if channel is not None and not free:
+            _adopt(self, channel)
+        start(self)
+
+    def owned_submit(self: Any, fn: Any, /, *args: Any, **options: Any) -> Any:
+        channel = current()
+        if channel is not None:
+            fn = partial(_run_item, channel, fn)
+        return submit(self, fn, *args, **options)
+
+    patches.set(threading.Thread, "start", owned_start)
+    patches.set(pool.ThreadPoolExecutor, "submit", owned_submit)
+
+
+def _adopt(thread: threading.Thread, channel: Channel) -> None:
+    channel.owner.threads.add(thread)
+    thread.run = partial(_run_thread, thread, channel)  # type: ignore[method-assign]
+
+
+@user_boundary
+def _run_thread(thread: threading.Thread, channel: Channel) -> None:
+    del thread.run  # else the thread would keep itself alive
+    run_for(channel, thread.run)
+
+
+@user_boundary
+def _run_item(channel: Channel, call: Any, /, *args: Any, **options: Any) -> Any:
+    return run_for(channel, call, *args, **options)

@@ -1,0 +1,264 @@
+"""A daemon thread with an event loop and a shell, in which the runs of one environment happen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import linecache
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any, final
+
+from ...results import RunEnding, RunRequest, RunStatus
+from . import ownership
+from .children import interrupt_children, kill_children
+from .endings import ending_of
+from .figures import close_figures, show_figures
+from .interrupts import Ended, Gate, end_thread, run_open, task_factory, user_boundary
+from .ownership import Channel, Owner
+from .scheduling import ThreadClock, brisk_switching, change_directory, private_working_directory
+
+if TYPE_CHECKING:
+    from .shell import Shell
+
+_log = logging.getLogger(__name__)
+_STEP = 0.2  # seconds given to tasks and threads of the user to end when the worker does
+
+
+@final
+class Run:
+    """One run under way: where it shows things and whom it tells how it ended."""
+
+    def __init__(self, request: RunRequest, channel: Channel, ended: Callable[[RunEnding], None]) -> None:
+        self.request = request
+        self.channel = channel
+        self._ended: Callable[[RunEnding], None] | None = ended
+
+    def finish(self, ending: RunEnding) -> None:
+        """Tell how the run ended; only the first to tell is heard."""
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended(ending)
+
+
+class _Thread(threading.Thread):
+    """A thread that belongs to nobody, even if an owner's code starts it."""
+
+    ownerless = True
+
+
+@final
+class Worker:
+    """Runs one request at a time. Every method but `_...` may be called from any thread.
+
+    Parameters
+    ----------
+    owner
+        To whom the code belongs that runs here.
+    namespaces
+        Objects that the code finds under these names.
+    folder
+        Working directory to start in.
+    """
+
+    def __init__(self, owner: Owner, namespaces: Mapping[str, Any], folder: str) -> None:
+        self.owner = owner
+        self.gate: Gate | None = None
+        self.shell: Shell | None = None
+        self.clock: ThreadClock | None = None
+        self.own_folder = False
+        self.run: Run | None = None
+        self.failure: BaseException | None = None
+        self._namespaces = namespaces
+        self._folder = folder
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._context = contextvars.Context()
+        self._ready: Callable[[], None] = lambda: None
+        self._gone: list[Callable[[], None]] = []
+        self.thread = _Thread(target=self._main, name=owner.name, daemon=True)
+
+    def launch(self, ready: Callable[[], None]) -> None:
+        """Start the thread; `ready` is called in it when it can take requests or has failed."""
+        self._ready = ready
+        self._context.run(self.thread.start)
+
+    def submit(self, run: Run) -> None:
+        """Begin a run."""
+        self.run = run
+        if not self._post(self._begin, run):
+            run.finish(RunEnding(status=RunStatus.DIED, reason="The worker thread has ended."))
+
+    def interrupt(self) -> None:
+        """Interrupt the run, and the child processes that it has started; returns at once."""
+        gate, run = self.gate, self.run
+        if gate is not None and run is not None:
+            gate.interrupt()
+            interrupt_children(self.owner, run.channel)
+
+    def stop(self, *, force: bool) -> None:
+        """End the thread; with `force` also out of code that is running."""
+        self._stopping = True
+        if force and self.gate is not None:
+            self.gate.doom()
+        self._post(self._stop)
+
+    def when_gone(self, call: Callable[[], None]) -> None:
+        """Call something, in whatever thread, when the thread has done its last."""
+        self._gone.append(call)
+        if not self.thread.is_alive():
+            call()
+
+    def whereabouts(self) -> str:
+        """Say which call the thread is in."""
+        frame = sys._current_frames().get(self.thread.ident or 0)
+        frame = self._user_frame(frame)
+        if frame is None:
+            return "outside of the code it was given"
+        name = frame.f_code.co_filename
+        label = self.shell.compile.format_code_name(name) if self.shell is not None else None
+        where = " ".join(label) if label else name
+        line = linecache.getline(name, frame.f_lineno).strip()
+        return f"in `{line}` ({where}, line {frame.f_lineno})" if line else f"in {frame.f_code.co_name}()"
+
+    def _user_frame(self, frame: FrameType | None) -> FrameType | None:
+        # The innermost frame of a cell: the line of the user's that does not return.
+        innermost = frame
+        while frame is not None:
+            if self.shell is not None and self.shell.compile.knows(frame.f_code.co_filename):
+                return frame
+            frame = frame.f_back
+        return innermost
+
+    def _post(self, call: Callable[..., None], *args: Any) -> bool:
+        loop = self._loop
+        try:
+            if loop is not None:
+                loop.call_soon_threadsafe(call, *args, context=self._context)
+                return True
+        except RuntimeError:  # the loop has been closed
+            pass
+        return False
+
+    # In the thread
+
+    def _main(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # nobody above could take it
+            self.failure = error
+        finally:
+            self._ready()
+            if self.run is not None:
+                self.run.finish(RunEnding(status=RunStatus.DIED, reason="The worker thread has ended."))
+            gone, self._gone = self._gone, []
+            for call in gone:
+                call()
+
+    def _serve(self) -> None:
+        from .shell import Shell
+
+        self.own_folder = private_working_directory()
+        if self.own_folder:
+            change_directory(self._folder)
+        self.clock = ThreadClock()
+        self.gate = Gate(lambda: self._post(self._nudge) and None)
+        loop = asyncio.new_event_loop()
+        try:
+            asyncio.set_event_loop(loop)
+            self.shell = self.owner.shell = Shell(self.owner, self.gate, self._namespaces)
+            loop.set_task_factory(task_factory(self.gate))
+            self._loop = loop
+            self._ready()
+            self._loop_until_stopped(loop)
+        finally:
+            self._wind_up(loop)
+
+    def _loop_until_stopped(self, loop: asyncio.AbstractEventLoop) -> None:
+        while not self._stopping:
+            # A task of the user that ends with these lets them out of the loop as well.
+            with suppress(KeyboardInterrupt, SystemExit):
+                loop.run_forever()
+
+    def _wind_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = None
+        if self.shell is not None and not (self.gate and self.gate.doomed):
+            with suppress(BaseException):
+                self._end_user_tasks(loop)
+        kill_children(self.owner)
+        for thread in list(self.owner.threads):
+            if thread.is_alive() and thread.ident is not None:
+                end_thread(thread.ident)
+        loop.close()
+        asyncio.set_event_loop(None)
+        if self.shell is not None:
+            self.shell.dispose()
+        self.owner.shell = self.shell = None
+        self.owner.overrides.clear()
+        self._context = contextvars.Context()
+
+    def _end_user_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=_STEP))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+
+    def _stop(self) -> None:
+        if self._loop is not None:
+            self._loop.stop()
+
+    def _nudge(self) -> None:
+        # Runs between two steps of the loop: the run is suspended in an `await` of the user.
+        task, gate = self._task, self.gate
+        if task is None or gate is None or not gate.active or task.done():
+            return
+        if gate.doomed:
+            task.cancel()
+        elif gate.delivered_to is not task:
+            gate.request()
+            task.cancel()
+
+    def _begin(self, run: Run) -> None:
+        if self._loop is not None:
+            self._task = asyncio.Task(self._execute(run), loop=self._loop, context=self._context)
+
+    async def _execute(self, run: Run) -> None:
+        gate, shell = self.gate, self.shell
+        assert gate is not None and shell is not None  # noqa: S101: made before the loop ran
+        ownership.enter(run.channel)
+        gate.begin()
+        with brisk_switching():
+            ending = await self._run_cell(run, shell, gate)
+        gate.end()
+        self.run = self._task = None
+        if gate.doomed:
+            return
+        run.channel.close()
+        run.finish(ending)
+
+    async def _run_cell(self, run: Run, shell: Shell, gate: Gate) -> RunEnding:
+        request = run.request
+        if request.variables:
+            shell.push(dict(request.variables))
+        result = await shell.run(request.code, store_history=request.store_history)
+        error = result.error_in_exec or result.error_before_exec
+        if self.owner.figures:
+            _, failed = run_open(gate, self._show_figures, error)
+            if failed is not None and error is None:
+                error = failed
+                shell.showtraceback((type(error), error, error.__traceback__))
+        return ending_of(shell, result, error)
+
+    def _show_figures(self, error: BaseException | None) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            close_figures(self.owner)
+        else:
+            show_figures(self.owner)
