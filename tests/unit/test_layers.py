@@ -13,7 +13,7 @@ import pytest
 import py_code_mode_jupyter
 
 ROOT = Path(py_code_mode_jupyter.__file__).parent
-FLOOR_0 = ("errors", "results", "config", "formats")
+FLOOR_0 = ("errors", "results", "config", "formats", "codec")
 PLACES = ("environments", "environments.in_process", "environments.venv")
 SESSION = ("session", "display", "diagnostics")
 UP_TO_2 = (*FLOOR_0, "storage", "sandbox", *PLACES)
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "results": (),
     "config": ("errors",),
     "formats": ("errors",),
+    "codec": ("errors",),
     "storage": FLOOR_0,
     "sandbox": FLOOR_0,
     "environments": (*FLOOR_0, "storage", "sandbox"),
