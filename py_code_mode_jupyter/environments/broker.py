@@ -39,17 +39,17 @@ class Broker:
 
     def __init__(self, storage: Storage | None, deps: Deps) -> None:
         self._storage = storage
-        self._deps = deps
+        self.deps = deps
         self._table: dict[str, Callable[[dict[str, Any], bytearray], Answer]] = {
             "artifacts.save": self._save,
             "artifacts.load": self._load,
             "artifacts.list": self._list,
             "artifacts.get": self._get,
             "artifacts.delete": self._delete,
-            "deps.add": lambda p, _: _change(self._deps.add(_take(p, "spec", str))),
-            "deps.remove": lambda p, _: _change(self._deps.remove(_take(p, "spec", str))),
-            "deps.sync": lambda _p, _b: _change(self._deps.sync()),
-            "deps.list": lambda _p, _b: ({"result": self._deps.list()}, b""),
+            "deps.add": lambda p, _: _change(self.deps.add(_take(p, "spec", str))),
+            "deps.remove": lambda p, _: _change(self.deps.remove(_take(p, "spec", str))),
+            "deps.sync": lambda _p, _b: _change(self.deps.sync()),
+            "deps.list": lambda _p, _b: ({"result": self.deps.list()}, b""),
         }
 
     def answer(self, header: dict[str, Any], payload: bytearray) -> Answer:

@@ -46,6 +46,12 @@ class SandboxKernel(IPythonKernel):
     # Our own host matches reply and idle status; a fixed sleep would only delay both.
     _execute_sleep = 0.0
     descriptors: Descriptors | None = None
+    place = ""
+
+    @property
+    def banner(self) -> str:
+        """IPython's banner, and where this kernel runs."""
+        return f"{super().banner}{self.place}\n"
 
     async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a cell; see ``IPythonKernel.do_execute``."""
@@ -124,9 +130,10 @@ class SandboxApp(IPKernelApp):
         self.outstream_class = f"{RunStream.__module__}.{RunStream.__name__}"
         self.capture_fd_output = sys.platform != "linux"
         self._no_drop = spec["no_drop"]
+        self._place = spec["banner"]
         self.user_ns = namespaces
-        history = Config({"HistoryManager": {"hist_file": ":memory:"}})
-        self.update_config(history)
+        # Nobody browses the history of an agent's session; a person's lies in the private folder.
+        self.update_config(Config({"HistoryManager": {"enabled": not spec["no_drop"]}}))
 
     def _bind_socket(self, s: zmq.Socket[Any], port: int) -> Any:
         if self._no_drop and s.socket_type == zmq.XPUB:
@@ -152,5 +159,6 @@ class SandboxApp(IPKernelApp):
         """Make the kernel, with descriptors for each run."""
         super().init_kernel()
         let_threads_inherit_their_run()
+        self.kernel.place = self._place
         if sys.platform == "linux":
             self.kernel.descriptors = Descriptors(sys.stdout, sys.stderr)  # type: ignore[arg-type]

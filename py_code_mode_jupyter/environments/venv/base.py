@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -25,6 +26,7 @@ import py_code_mode_jupyter
 from ...errors import VenvError
 from ..uv import run_uv
 
+_log = logging.getLogger(__name__)
 PACKAGES = ("ipykernel", "ipywidgets", "matplotlib-inline")
 """What every kernel contains beside this package."""
 _PINNED = ("ipykernel", "ipython", "jupyter-client", "pyzmq", "tornado", "traitlets", "matplotlib-inline")
@@ -66,7 +68,9 @@ def ensure_base(cache: Path, interpreter: Path, *, timeout: float) -> Base:
         with _locked(cache, folder.name):
             started = time.monotonic()
             if not _is_intact(folder):
+                _log.warning("Building the base environment for %s; this is done once.", interpreter)
                 _build(folder, interpreter, timeout)
+                _log.warning("The base environment was built in %.1f s.", time.monotonic() - started)
                 return _base(folder, time.monotonic() - started)
     except OSError as error:
         raise VenvError(

@@ -20,7 +20,7 @@ from ..uv import run_uv
 from .base import Base, discard_if_changed, ensure_base
 from .folder import OwnedFolder
 from .interpreters import find_interpreter
-from .process import MARK, KernelProcess
+from .process import MARK, KernelProcess, ipc_connection
 
 if TYPE_CHECKING:
     from ...config import SubprocessConfig
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _HARMLESS = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "LANGUAGE", "TERM")
 """Variables of the host that code may see without being asked for; LC_* besides."""
-_PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm")  # noqa: S108 - named, not used
 
 
@@ -87,14 +86,18 @@ class VenvEnvironment:
     # Making and launching
 
     async def start(
-        self, *, key: bytes | None = None, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        *,
+        connection: dict[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         """Make the environment and launch its kernel; on failure or cancellation nothing is left.
 
         Parameters
         ----------
-        key
-            The connection's signing key; None: a random one.
+        connection
+            Where the kernel is to listen; None: in the environment's own folder, with a random key.
         environ
             The host's environment variables to choose from; None: this process's.
         cwd
@@ -103,7 +106,8 @@ class VenvEnvironment:
         self._environ = os.environ if environ is None else environ
         self._cwd = cwd
         try:
-            await self._off_loop(self._make, key or secrets.token_hex(32).encode())
+            await self._off_loop(self._make)
+            self.connection = connection or ipc_connection(self._folder.sockets())
             await self.relaunch()
         except BaseException:
             await asyncio.shield(self.close())
@@ -118,7 +122,7 @@ class VenvEnvironment:
             await asyncio.wait((task,))
             raise
 
-    def _make(self, key: bytes) -> None:
+    def _make(self) -> None:
         """Make folder, base and environment. It blocks."""
         if self.config.confine_writes and not can_confine():
             raise UnsupportedCapabilityError(
@@ -129,19 +133,9 @@ class VenvEnvironment:
         timeout = self.config.startup_timeout
         interpreter = find_interpreter(self.config.python_version, timeout=timeout)
         self.base = ensure_base(self._cache, interpreter, timeout=timeout)
-        if self.base.built_in:
-            _log.warning("A base environment was built in %.1f s; it is kept for later.", self.base.built_in)
         self._folder.create()
         self._check_writable()
         self._make_venv(interpreter, timeout)
-        prefix = self._folder.sockets() / "k"
-        self.connection = {
-            "transport": "ipc",
-            "ip": str(prefix),
-            **_PORTS,
-            "key": key,
-            "signature_scheme": "hmac-sha256",
-        }
 
     def _check_writable(self) -> None:
         """Refuse a writable path that would open what the confinement has to close."""
@@ -212,10 +206,12 @@ class VenvEnvironment:
             "base": str(self.base.packages),
             "outside": str(self._folder.path),
             "no_drop": self._no_drop,
+            "banner": f"Isolated environment, removed with the kernel: {self._venv}",
         }
 
     def _writable(self) -> list[str]:
-        own = [self._folder.sub(name) for name in ("tmp", "work", "home")] + [self._folder.sockets()]
+        own = [self._folder.sub(name) for name in ("tmp", "work", "home")]
+        own.append(Path(self.connection["ip"]).parent)
         named = [Path(p) for p in self.config.writable_paths]
         if self.config.working_dir is not None:
             named.append(Path(self.config.working_dir))
@@ -290,14 +286,14 @@ class VenvEnvironment:
     # What a monitor asks
 
     @property
+    def process(self) -> KernelProcess | None:
+        """The kernel's process, None before the start and after the end."""
+        return self._process
+
+    @property
     def pid(self) -> int:
         """The kernel's process id, 0 if there is none."""
         return self._process.pid if self._process is not None else 0
-
-    @property
-    def returncode(self) -> int | None:
-        """The ended kernel's status, None while it runs."""
-        return self._process.returncode if self._process is not None else 0
 
     async def stats(self) -> Mapping[str, Any]:
         """Return memory (bytes) and CPU time (s) of the kernel and its children."""

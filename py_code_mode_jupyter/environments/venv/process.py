@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from ...sandbox.frames import FrameError, receive_frame, send_frame
 MARK = "PCM_ENVIRONMENT"
 """Environment variable that every process of one environment carries."""
 _SWEEP_SECONDS = 5.0
+_PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
 Serve = Callable[[dict[str, Any], bytearray], tuple[dict[str, Any], bytes]]
 
 
@@ -166,6 +168,17 @@ class KernelProcess:
             thread.join(_SWEEP_SECONDS)
         if self._sock is not None:
             self._sock.close()
+
+
+def ipc_connection(folder: Path, key: bytes | None = None) -> dict[str, Any]:
+    """Return connection information for a kernel that listens on sockets in a private `folder`."""
+    return {
+        "transport": "ipc",
+        "ip": str(folder / "k"),
+        **_PORTS,
+        "key": key or secrets.token_hex(32).encode(),
+        "signature_scheme": "hmac-sha256",
+    }
 
 
 def end_marked(mark: str) -> None:

@@ -1,0 +1,240 @@
+"""A session: one executor, one storage, one conversation with executed code."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from .errors import ConfigurationError
+from .results import DepsChange, ExecutionResult, Output
+
+if TYPE_CHECKING:
+    from .execution.protocol import Executor
+    from .storage import ArtifactInfo, Storage
+
+_numbers = itertools.count(1)
+
+
+class Session:
+    """Runs code in one place and keeps its results in one storage.
+
+    The same code works with any executor. Use it as ``async with Session(storage) as session``;
+    leaving it removes everything that the executor made.
+
+    Parameters
+    ----------
+    storage
+        Where artifacts and the list of dependencies are kept.
+    executor
+        Where code runs; None: in this process.
+    name
+        A name to show; None: ``session-1`` and so on.
+    sync_deps_on_start
+        Install every package that the storage records before the first run.
+
+    Attributes
+    ----------
+    last_result
+        The `ExecutionResult` of the latest run, None before the first.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        executor: Executor | None = None,
+        *,
+        name: str | None = None,
+        sync_deps_on_start: bool = False,
+    ) -> None:
+        if not hasattr(storage, "artifacts") or not hasattr(storage, "deps"):
+            raise ConfigurationError(
+                "storage", storage, "not a storage.", remedy="Give e.g. FileStorage(base_path=Path('./data'))."
+            )
+        self.storage = storage
+        self.executor = executor if executor is not None else _in_process()
+        self.name = name if name is not None else f"session-{next(_numbers)}"
+        self.last_result: ExecutionResult | None = None
+        self._sync = sync_deps_on_start
+
+    @classmethod
+    def from_base(cls, base: Path | str, **config: Any) -> Session:
+        """Return a session in this process over a `FileStorage` in the folder `base`."""
+        return cls.inprocess(base, **config)
+
+    @classmethod
+    def inprocess(cls, base: Path | str, **config: Any) -> Session:
+        """Return a session in this process; `config` are fields of `InProcessConfig`."""
+        from .config import InProcessConfig
+
+        return cls(_storage(base), _in_process(InProcessConfig(**config)))
+
+    @classmethod
+    def subprocess(cls, base: Path | str, **config: Any) -> Session:
+        """Return a session in a fresh venv; `config` are fields of `SubprocessConfig`."""
+        from .config import SubprocessConfig
+        from .execution.subprocess import SubprocessExecutor
+
+        return cls(_storage(base), SubprocessExecutor(SubprocessConfig(**config)))
+
+    # Lifecycle
+
+    async def start(self) -> None:
+        """Make the executor's place ready.
+
+        Raises
+        ------
+        ExecutorStartError
+            It could not be made; nothing half-made is left.
+        """
+        await self.executor.start(self.storage)
+        if self._sync:
+            try:
+                await self.executor.sync_deps()
+            except BaseException:
+                await self.executor.close()
+                raise
+
+    async def close(self) -> None:
+        """End the executor's place and remove every trace. Calling it again does nothing."""
+        await self.executor.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Running
+
+    async def run(
+        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+    ) -> ExecutionResult:
+        """Run `code` and return how it ended.
+
+        Parameters
+        ----------
+        code
+            Python as in a notebook cell: top-level ``await`` and magics work.
+        timeout
+            Seconds it may take; None: the configuration's; ``math.inf``: no limit.
+        variables
+            Variables to set before it runs.
+        """
+        result = await self.executor.run(code, timeout=timeout, variables=variables)
+        self.last_result = result
+        return result
+
+    async def stream(
+        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Output]:
+        """Run `code` and yield each output as it appears; `last_result` holds the result afterwards."""
+        async for item in self.executor.stream(code, timeout=timeout, variables=variables):
+            if isinstance(item, ExecutionResult):
+                self.last_result = item
+            else:
+                yield item
+
+    async def interrupt(self) -> None:
+        """Stop the current run as a `KeyboardInterrupt` would; nothing happens if none is running."""
+        await self.executor.interrupt()
+
+    async def reset(self) -> None:
+        """Forget all variables and stop what the code left running; storage and packages stay."""
+        await self.executor.reset()
+
+    # What holds, and what it uses
+
+    def supports(self, capability: str) -> bool:
+        """Whether `capability` holds for this session, as configured, on this machine."""
+        return self.executor.supports(capability)
+
+    def supported_capabilities(self) -> frozenset[str]:
+        """Return every capability that holds."""
+        return self.executor.supported_capabilities()
+
+    async def stats(self) -> dict[str, Any]:
+        """Return memory (bytes), CPU time (s), uptime (s), runs, state and process id."""
+        return {"name": self.name, **await self.executor.stats()}
+
+    async def probe(self) -> dict[str, Any]:
+        """Return which isolation was measured, beside what was configured."""
+        return await self.executor.probe()
+
+    # Values and files
+
+    async def put(self, name: str, value: Any) -> None:
+        """Set the variable `name`: in-process to the very object, elsewhere to a copy of plain data."""
+        await self.executor.put(name, value)
+
+    async def get(self, name: str) -> Any:
+        """Return the variable `name`."""
+        return await self.executor.get(name)
+
+    async def upload(self, path: Path | str, to: str) -> None:
+        """Copy the host's file `path` to `to` in the session's working folder."""
+        await self.executor.upload(path, to)
+
+    async def download(self, path: str, to: Path | str) -> None:
+        """Copy `path` of the session's working folder to the host's path `to`."""
+        await self.executor.download(path, to)
+
+    # Storage
+
+    async def save_artifact(
+        self, name: str, data: Any, *, description: str = "", metadata: Mapping[str, Any] | None = None
+    ) -> ArtifactInfo:
+        """Keep `data` under `name` as a new version."""
+        save = self.storage.artifacts.save
+        return await asyncio.to_thread(save, name, data, description=description, metadata=metadata)
+
+    async def load_artifact(self, name: str, version: int | None = None) -> Any:
+        """Return the data kept under `name`."""
+        return await asyncio.to_thread(self.storage.artifacts.load, name, version)
+
+    async def list_artifacts(self) -> list[ArtifactInfo]:
+        """Return what is kept, newest first."""
+        return await asyncio.to_thread(self.storage.artifacts.list)
+
+    async def delete_artifact(self, name: str) -> None:
+        """Remove an artifact with all its versions."""
+        await asyncio.to_thread(self.storage.artifacts.delete, name)
+
+    # Dependencies
+
+    async def list_deps(self) -> list[str]:
+        """Return the packages that the storage records."""
+        return await asyncio.to_thread(self.storage.deps.list)
+
+    async def add_dep(self, spec: str) -> DepsChange:
+        """Install a package and record it."""
+        return await self.executor.add_dep(spec)
+
+    async def remove_dep(self, spec: str) -> DepsChange:
+        """Uninstall a package and forget it."""
+        return await self.executor.remove_dep(spec)
+
+    async def sync_deps(self) -> DepsChange:
+        """Install every package that the storage records."""
+        return await self.executor.sync_deps()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.name!r}, {self.executor.name}>"
+
+
+def _in_process(config: Any = None) -> Executor:
+    from .execution.in_process import InProcessExecutor
+
+    return InProcessExecutor(config)
+
+
+def _storage(base: Path | str) -> Storage:
+    from .storage import FileStorage
+
+    return FileStorage(base_path=Path(base))

@@ -1,0 +1,30 @@
+"""The public conformance suite of the Jupyter protocol, run against our kernels."""
+
+from __future__ import annotations
+
+import jupyter_kernel_test
+
+
+class TestVenvKernel(jupyter_kernel_test.KernelTests):
+    """`pcm-venv` behaves as any Python kernel does."""
+
+    kernel_name = "pcm-venv"
+    language_name = "python"
+    file_extension = ".py"
+    code_hello_world = "print('hello, world')"
+    code_stderr = "import sys; print('to stderr', file=sys.stderr)"
+    code_page_something = "zip?"
+    code_generate_error = "raise ValueError('on purpose')"
+    code_execute_result = ({"code": "6*7", "result": "42"}, {"code": "'a' * 3", "result": "'aaa'"})
+    code_display_data = (
+        {"code": "from IPython.display import HTML, display; display(HTML('<b>x</b>'))", "mime": "text/html"},
+        {"code": "from IPython.display import SVG; display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'))", "mime": "image/svg+xml"},
+    )
+    code_history_pattern = "6?7"
+    supported_history_operations = ("tail", "search")
+    code_inspect_sample = "zip"
+    code_clear_output = "from IPython.display import clear_output; clear_output()"
+    completion_samples = ({"text": "zi", "matches": {"zip"}},)
+    complete_code_samples = ("1", "print('x')", "def f():\n  return 1\n\n")
+    incomplete_code_samples = ("print('''hello", "def f():\n  x*2", "for i in range(3):")
+    invalid_code_samples = ("import = 7q",)
