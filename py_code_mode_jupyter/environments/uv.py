@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,9 +45,11 @@ def find_uv() -> str:
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError) as error:
+        if (on_path := shutil.which("uv")) is not None:
+            return on_path
         raise VenvError(
             "The installer uv is not here, so no environment can be built.",
-            remedy="Install it beside this package: pip install uv.",
+            remedy='Install it beside this package: pip install uv, or deps.add("uv") in an isolated kernel.',
         ) from error
 
 

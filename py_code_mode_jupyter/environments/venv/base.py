@@ -27,7 +27,7 @@ from ...errors import VenvError
 from ..uv import run_uv
 
 _log = logging.getLogger(__name__)
-PACKAGES = ("ipykernel", "ipywidgets", "matplotlib-inline")
+PACKAGES = ("ipykernel", "ipywidgets", "matplotlib-inline", "packaging", "psutil")
 """What every kernel contains beside this package."""
 _PINNED = ("ipykernel", "ipython", "jupyter-client", "pyzmq", "tornado", "traitlets", "matplotlib-inline")
 _COMPLETE = "complete"

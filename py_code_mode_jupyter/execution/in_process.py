@@ -1,0 +1,47 @@
+"""Runs code in this process: fastest, and isolated from nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..config import InProcessConfig
+from ..environments.deps import Deps, OwnSite
+from .base import BaseExecutor, record_of
+from .protocol import Capability
+
+if TYPE_CHECKING:
+    from ..storage import Storage
+    from .runner import Runner
+
+
+class InProcessExecutor(BaseExecutor):
+    """Code runs in a thread of this process, with its own namespace and its own output.
+
+    Values of results are the very objects. The code can reach everything that this process can;
+    ``os._exit``, a segmentation fault or running out of memory ends the host too.
+
+    Parameters
+    ----------
+    config
+        Its configuration; None: the default one.
+    """
+
+    name = "in-process"
+
+    def __init__(self, config: InProcessConfig | None = None) -> None:
+        super().__init__()
+        self.config: InProcessConfig = config if config is not None else InProcessConfig()
+
+    def _make_deps(self, storage: Storage | None) -> Deps:
+        return Deps(record_of(storage), OwnSite(), allowed=self.config.allow_runtime_deps)
+
+    def _make_runner(self, storage: Storage | None, deps: Deps) -> Runner:
+        from ..environments.in_process import InProcessEnvironment
+
+        namespaces: dict[str, Any] = {"deps": deps}
+        if storage is not None:
+            namespaces["artifacts"] = storage.artifacts
+        return InProcessEnvironment(self.config, namespaces=namespaces)
+
+    def _own_capabilities(self) -> frozenset[Capability]:
+        return frozenset({Capability.OBJECT_VALUES})
