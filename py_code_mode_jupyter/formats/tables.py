@@ -15,8 +15,9 @@ MAX_DECODED = 2**32
 """Bytes that a compressed table may grow to in memory. `encode` refuses what `decode` would."""
 
 _PARQUET_MAGIC = b"PAR1"
-# Reading a table in slices lets a small file that unfolds to terabytes be stopped early.
-_BATCH_ROWS = 16_384
+_BATCH_ROWS, _BATCH_BYTES = 2**20, 2**28
+# What `encode` writes. Others shrink repetition by more than a thousand, a gift to whoever builds bombs.
+_CODECS = ("SNAPPY", "UNCOMPRESSED")
 _OURS = b"py_code_mode_jupyter"
 
 
@@ -29,6 +30,8 @@ def from_table(obj: object) -> Encoded | None:
     parquet = library("pyarrow.parquet", f"Saving a {type(obj).__name__}")
     with writing(obj, "Give each column one type and text as its label, with astype() for example."):
         table, about = maker(obj)
+        if table.num_rows and not table.num_columns:
+            raise ValueError("it has rows but no columns")
         if table.nbytes > MAX_DECODED:
             raise ValueError(f"it is larger than {MAX_DECODED:,} bytes")
         metadata = {**(table.schema.metadata or {}), _OURS: json.dumps(about).encode()}
@@ -76,26 +79,82 @@ def to_table(data: Buffer) -> Any:
 
 
 def _read_parquet(pa: Any, parquet: Any, data: Buffer) -> Any:
-    with parquet.ParquetFile(pa.BufferReader(pa.py_buffer(data))) as file:
+    """Read slice by slice, so that a small file which unfolds to terabytes is stopped early.
+
+    Text columns are read as dictionaries, in which a value that is repeated takes no room, and only
+    unfolded once it is known how large they become.
+    """
+    source = pa.py_buffer(data)
+    with parquet.ParquetFile(pa.BufferReader(source)) as file:
+        schema = file.schema_arrow
         _refuse_bomb(file.metadata)
+        if not len(schema):
+            return file.read()  # rows without columns
+        compact, rows = _slicing(pa, file.metadata, schema)
+    with parquet.ParquetFile(pa.BufferReader(source), read_dictionary=compact) as file:
         batches, size = [], 0
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            size += batch.nbytes
+        for batch in file.iter_batches(batch_size=rows):
+            size += sum(map(_unfolded_size, batch.columns, schema.types))
             if size > MAX_DECODED:
                 raise ValueError(f"it unfolds to more than {MAX_DECODED:,} bytes")
             batches.append(batch)
-        return pa.Table.from_batches(batches, schema=file.schema_arrow)
+        table = pa.Table.from_batches(batches, schema=file.schema_arrow)
+    columns = [_unfold(pa, table.column(index), field.type) for index, field in enumerate(schema)]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _refuse_bomb(metadata: Any) -> None:
     """Judge a table by what its footer says it unfolds to, before anything is unfolded."""
-    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
-    columns = (group.column(index) for group in groups for index in range(group.num_columns))
+    columns = [group.column(index) for group in _groups(metadata) for index in range(group.num_columns)]
+    if any(column.compression not in _CODECS for column in columns):
+        raise ValueError(f"it is compressed with another method than {' or '.join(_CODECS)}")
     sizes = [(column.num_values * 8, column.total_uncompressed_size) for column in columns]
     if metadata.num_rows < 0 or any(min(pair) < 0 for pair in sizes):
         raise ValueError("its footer counts below zero")
     if max(metadata.num_rows, sum(map(max, sizes))) > MAX_DECODED:
         raise ValueError(f"it unfolds to more than {MAX_DECODED:,} bytes")
+
+
+def _slicing(pa: Any, metadata: Any, schema: Any) -> tuple[list[str], int]:
+    """Return the columns to read as dictionaries, and how many rows to read at a time."""
+    kinds = {field.name: field.type for field in schema}
+    largest = max((group.total_byte_size for group in _groups(metadata)), default=0)
+    compact, width = [], 1
+    for leaf in (metadata.schema.column(index) for index in range(metadata.num_columns)):
+        # pyarrow would read a dot as the way into a nested column.
+        kind = kinds.get(leaf.path) if "." not in leaf.path else None
+        if leaf.physical_type != "BYTE_ARRAY":
+            width += max(8, leaf.length)
+        elif kind is not None and (_is_text(kind) or pa.types.is_dictionary(kind)):
+            width += 8
+            compact += [leaf.path] if _is_text(kind) else []
+        else:
+            width += largest  # each value may be as large as all that the file holds
+    return compact, max(1, min(_BATCH_ROWS, _BATCH_BYTES // width))
+
+
+def _is_text(kind: Any) -> bool:
+    return str(kind) in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
+
+
+def _groups(metadata: Any) -> list[Any]:
+    return [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+
+
+def _unfolded_size(column: Any, wanted: Any) -> int:
+    """Return the bytes that a column takes once its texts are plain ones again."""
+    if column.type == wanted:
+        return int(column.nbytes)
+    compute = importlib.import_module("pyarrow.compute")
+    lengths = compute.binary_length(column.dictionary).take(column.indices)
+    return 8 * len(column) + (compute.sum(lengths).as_py() or 0)
+
+
+def _unfold(pa: Any, column: Any, wanted: Any) -> Any:
+    if column.type == wanted:
+        return column
+    plain = [chunk.dictionary_decode() for chunk in column.chunks]
+    return pa.chunked_array(plain, type=column.type.value_type).cast(wanted)
 
 
 def _about(text: bytes) -> dict[str, Any]:

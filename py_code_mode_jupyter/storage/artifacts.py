@@ -18,6 +18,7 @@ take; readers need no lock.
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import errno
 import hashlib
@@ -25,6 +26,7 @@ import json
 import re
 import secrets
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, final
@@ -185,7 +187,7 @@ class ArtifactStore:
             known = self._listed
             entries = {name: _entry(artifacts, name, known.get(name)) for name in names}
         self._listed = {name: (stamp, info) for name, (stamp, info) in entries.items() if stamp and info}
-        found = (info for _, info in entries.values() if info is not None)
+        found = [_copy(info) for _, info in entries.values() if info is not None]
         return sorted(found, key=lambda info: info.created, reverse=True)
 
     def get(self, name: str) -> ArtifactInfo | None:
@@ -334,6 +336,11 @@ def _entry(
     if known is not None and known[0] == stamp:
         return known
     return stamp, _newest(artifacts, name)
+
+
+def _copy(info: ArtifactInfo) -> ArtifactInfo:
+    """Return it with metadata of its own: what a caller changes must not show in the next listing."""
+    return replace(info, metadata=copy.deepcopy(info.metadata)) if info.metadata else info
 
 
 def _load(artifacts: Folder, name: str, version: int | None) -> tuple[Encoded, ArtifactInfo] | None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, final
 
 from ..errors import ArtifactFormatError
@@ -20,7 +19,6 @@ MAX_METADATA = 65_536
 """Bytes of an artifact's metadata as JSON."""
 MAX_SUMMARY = 200
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
     "name": str,
@@ -65,7 +63,7 @@ class ArtifactInfo:
     created: datetime
     sha256: str
     description: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, hash=False)
+    metadata: dict[str, Any] = field(default_factory=dict, hash=False)
     summary: str = ""
     path: Path | None = None
 
@@ -87,7 +85,7 @@ class ArtifactInfo:
         `path` stays behind: it concerns the host alone.
         """
         shown = {name: getattr(self, name) for name in _FIELDS}
-        shown |= {"created": self.created.isoformat(), "metadata": dict(self.metadata)}
+        shown |= {"created": self.created.isoformat(), "metadata": self.metadata}
         return shown | {"media_type": self.media_type}
 
     @classmethod
