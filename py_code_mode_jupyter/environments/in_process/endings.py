@@ -36,7 +36,7 @@ def ending_of(shell: Shell, result: ExecutionResult, error: BaseException | None
 
 def _exception_info(shell: Shell, error: BaseException) -> ExceptionInfo:
     try:
-        message = str(error)
+        message = _place(shell, error) if isinstance(error, SyntaxError) else str(error)
     except Exception:  # the user's own __str__
         message = "<no text: its __str__ failed>"
     return ExceptionInfo(
@@ -45,6 +45,12 @@ def _exception_info(shell: Shell, error: BaseException) -> ExceptionInfo:
         frames=_frames(shell, error.__traceback__),
         traceback=shell.last_traceback or "".join(traceback.format_exception_only(error)),
     )
+
+
+def _place(shell: Shell, error: SyntaxError) -> str:
+    # Its own text would name the cell's internal file.
+    label = shell.compile.format_code_name(error.filename or "")
+    return f"{error.msg} ({' '.join(label)}, line {error.lineno})" if label else str(error)
 
 
 def _frames(shell: Shell, trace: TracebackType | None) -> tuple[Frame, ...]:

@@ -184,7 +184,7 @@ def show_current() -> None:
 
 def show_figures(owner: Owner) -> None:
     """Show and close the figures of `owner`, in the order they were made."""
-    managers = sorted(owner.figures.values(), key=lambda manager: str(manager.num).zfill(12))
+    managers = sorted(owner.figures.values(), key=lambda manager: manager.num)
     try:
         for manager in managers:
             owner.shell.show_object(manager.canvas.figure)

@@ -11,21 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import sys
 import threading
 from _thread import LockType, allocate_lock, get_ident
 from collections.abc import Callable, Coroutine, Generator
-from types import CodeType, FrameType
-from typing import Any, TypeVar, final
+from functools import partial
+from typing import Any, final
 
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
 _here = threading.local()
 _waiting: dict[int, LockType] = {}
-_user_boundaries: set[CodeType] = set()
 
 
 def _arm(ident: int, exception: type[BaseException] | None) -> None:
@@ -51,26 +47,21 @@ Interrupt.__module__ = "builtins"
 
 
 class Ended(SystemExit):
-    """Ends a thread whose code must not go on; code that catches it meets the next one at once.
-
-    Each instance arms another for its thread as long as user code is on the stack: a handler or
-    ``finally`` of user code is left at its first call or jump, whatever it catches.
-    """
-
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
-        frame: FrameType | None = sys._getframe(1)
-        while frame is not None:
-            if frame.f_code in _user_boundaries:
-                _arm(get_ident(), Ended)
-                return
-            frame = frame.f_back
+    """Ends a thread whose code must not go on; code that catches it meets the next one at once."""
 
 
-def user_boundary(function: _F) -> _F:
-    """Mark a function below which a thread runs user code."""
-    _user_boundaries.add(function.__code__)  # type: ignore[attr-defined]
-    return function
+def _ended_in(ident: int) -> type[Ended]:
+    # Making an instance arms the next one, so a handler or `finally` of user code is left at its
+    # first call or jump, whatever it catches. In C alone: Python code in here would be hit itself.
+    kind = type("Ended", (Ended,), {})
+    kind.__init__ = staticmethod(partial(_rearm, ident, kind))  # type: ignore[misc, assignment]
+    return kind
+
+
+_rearm = ctypes.PYFUNCTYPE(None, ctypes.c_ulong, ctypes.py_object)(
+    ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
+)
+_CALM = SystemExit.__init__  # in its place, an instance arms nothing more
 
 
 def wait_on(lock: LockType, timeout: float) -> bool:
@@ -101,10 +92,41 @@ def wake(ident: int) -> None:
             return
 
 
-def end_thread(ident: int) -> None:
-    """Make the thread `ident`, which must be alive, leave its code as soon as it runs Python again."""
-    _arm(ident, Ended)
-    wake(ident)
+@final
+class Stay:
+    """A stay of a thread in code of an owner, out of which it can be thrown. Made in that thread."""
+
+    def __init__(self) -> None:
+        self._ident = get_ident()
+        self._inside = True
+        self._ended: Any = None
+        self._lock = allocate_lock()
+        self.thread = threading.current_thread()
+
+    def run(self, call: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Call the owner's code. Afterwards nothing can hit the thread any more."""
+        try:
+            return call(*args)
+        finally:
+            if self._ended is not None:
+                self._ended.__init__ = _CALM
+            try:
+                self._leave()
+            except Ended:
+                self._leave()
+
+    def end(self) -> None:
+        """Make the thread leave the owner's code as soon as it runs Python again."""
+        with self._lock:
+            if self._inside:
+                self._ended = _ended_in(self._ident)
+                _arm(self._ident, self._ended)
+        wake(self._ident)
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._inside = False
+            _arm(self._ident, None)
 
 
 @final
@@ -116,6 +138,8 @@ class Gate:
         self.open = False
         self.active = False
         self.doomed = False
+        self.ended: Any = None
+        self.suspended = False
         self.delivered_to: object = None
         self._pending = False
         self._armed = False
@@ -125,9 +149,9 @@ class Gate:
         _here.gate = self
 
     def begin(self) -> None:
-        """Start a run: from now on interrupts count."""
+        """Announce a run, from any thread: from now on interrupts count."""
         with self._lock:
-            self._pending = self._armed = False
+            self._pending = self._armed = self.suspended = False
             self.delivered_to = None
             self.active = True
 
@@ -154,8 +178,9 @@ class Gate:
         """End the thread instead of a run. There is no way back."""
         with self._lock:
             self.doomed = True
-            if self.active:
-                _arm(self.ident, Ended)
+            if self.open and self.ended is None:
+                self.ended = _ended_in(self.ident)
+                _arm(self.ident, self.ended)
         wake(self.ident)
         self._nudge()
 
@@ -173,6 +198,8 @@ class Gate:
 
     def take_pending(self) -> bool:
         """Whether an interrupt is due on entering user code; it is taken."""
+        if self.doomed:
+            raise Ended
         if self._pending:
             self._pending = False
             return True
@@ -180,31 +207,28 @@ class Gate:
 
     def settle(self) -> None:
         """Take back what was armed and not delivered, after `open` was set to False."""
-        # One interrupt can be pending and one more be in flight, so two may be raised in here.
-        # Nested handlers, because a loop's backward jump would be a place outside of them.
+        # One interrupt can be pending and one more be in flight, so two may be raised in here, or
+        # the one that ends the thread. Nested handlers, because a loop's backward jump would be a
+        # place outside of them.
         try:
             self._disarm()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Ended):
             self._pending = True
             try:
                 self._disarm()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Ended):
                 self._pending = True
                 self._disarm()
 
     def _disarm(self) -> None:
         with self._lock:
-            if not self.doomed:
-                _arm(self.ident, None)
+            _arm(self.ident, None)
             if self._armed:
                 self._armed = False
                 self._pending = True
 
 
-@user_boundary
-def run_open(
-    gate: Gate, call: Callable[..., Any], *args: Any
-) -> tuple[Any, BaseException | None]:
+def run_open(gate: Gate, call: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
     """Call user code with the gate open; return its value, or what it raised."""
     value: Any = None
     error: BaseException | None = None
@@ -218,8 +242,19 @@ def run_open(
     else:
         gate.open = outer
     if not outer:
-        gate.settle()
+        if gate.ended is not None:
+            gate.ended.__init__ = _CALM
+        _settle(gate)
     return value, error
+
+
+def _settle(gate: Gate) -> None:
+    # What is pending may be raised at the entry of settle(), before its own handlers.
+    try:
+        gate.settle()
+    except (KeyboardInterrupt, Ended):
+        gate.request()
+        gate.settle()
 
 
 def shielded(call: Callable[..., None], *args: Any) -> None:
@@ -229,7 +264,7 @@ def shielded(call: Callable[..., None], *args: Any) -> None:
         call(*args)
         return
     gate.open = False
-    gate.settle()
+    _settle(gate)
     try:
         call(*args)
     finally:
@@ -279,12 +314,15 @@ class Driven(Coroutine[Any, Any, Any]):
         self._inner.close()
 
     def _resume(self, call: Callable[[Any], Any], argument: Any) -> Any:
-        if self._main and self._gate.take_pending():
-            _withdraw_cancellation(argument)
-            call, argument = self._inner.throw, Interrupt()
+        if self._main:
+            self._gate.suspended = False
+            if self._gate.take_pending():
+                _withdraw_cancellation(argument)
+                call, argument = self._inner.throw, Interrupt()
         value, error = run_open(self._gate, call, argument)
         if error is not None:
             raise error
+        self._gate.suspended = self._main or self._gate.suspended
         return value
 
 

@@ -12,10 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
-from weakref import WeakSet
 
 from ...results import Output, OutputSink
-from .interrupts import shielded
+from .interrupts import Stay, shielded
 
 _LARGE = 32_768  # characters after which a writer delivers by itself, so that memory stays bounded
 
@@ -36,8 +35,8 @@ class Owner:
         What the owner's code has assigned to ``sys.stdout`` and the like.
     figures
         The owner's pyplot figures: number to figure manager.
-    threads
-        Threads that the owner's code has started and that may be alive.
+    stays
+        Stays of other threads in code of this owner: threads it started, work it gave to pools.
     children
         Child processes that the code has started, and the run that started each.
     """
@@ -47,7 +46,7 @@ class Owner:
         self.shell: Any = None
         self.overrides: dict[str, Any] = {}
         self.figures: OrderedDict[Any, Any] = OrderedDict()
-        self.threads: WeakSet[threading.Thread] = WeakSet()
+        self.stays: set[Stay] = set()
         self.children: dict[Any, Channel] = {}
 
     def read_input(self, prompt: str, *, password: bool = False) -> str:
@@ -154,17 +153,21 @@ def current_owner() -> Owner | None:
 
 
 def enter(channel: Channel | None) -> None:
-    """Make the calling context one of this channel's."""
+    """Make the calling context, and what else runs in this thread, one of this channel's."""
     _channel.set(channel)
+    _thread.channel = channel
 
 
-def run_for(channel: Channel, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """Call something for a channel in a thread that may serve others before and after."""
+def run_for(channel: Channel, call: Callable[..., Any], *args: Any) -> Any:
+    """Call code of a channel's owner in a thread that may serve others before and after."""
     before = getattr(_thread, "channel", None)
     token = _channel.set(channel)
     _thread.channel = channel
+    stay = Stay()
+    channel.owner.stays.add(stay)
     try:
-        return call(*args, **options)
+        return stay.run(call, args)
     finally:
+        channel.owner.stays.discard(stay)
         _thread.channel = before
         _channel.reset(token)

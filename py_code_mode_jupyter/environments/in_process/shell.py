@@ -28,6 +28,7 @@ from .commands import run_command
 from .interrupts import Driven, Gate, run_open
 from .ownership import Channel, Owner, current
 
+_OURS = __file__.rpartition("/")[0] + "/"
 ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
@@ -35,7 +36,7 @@ class _Exit(ExitAutocall):  # type: ignore[misc]
     """``exit`` and ``quit``: they end the run, not the host."""
 
     def __call__(self, code: object = None) -> None:
-        raise SystemExit(code)
+        raise SystemExit() if code is None else SystemExit(code)
 
 
 class _NoBuiltins(BuiltinTrap):  # type: ignore[misc]
@@ -316,6 +317,8 @@ class Shell(InteractiveShell):  # type: ignore[misc]
     def _failed(self, error: BaseException, result: ExecutionResult | None) -> None:
         if result is not None:
             result.error_in_exec = error
+        if self.gate.doomed:
+            return
         error.__traceback__ = self.user_traceback(error.__traceback__)
         info = (type(error), error, error.__traceback__)
         if isinstance(error, self.custom_exceptions):
@@ -324,11 +327,18 @@ class Shell(InteractiveShell):  # type: ignore[misc]
             self.showtraceback(info, tb_offset=0, running_compiled_code=True)
 
     def user_traceback(self, trace: TracebackType | None) -> TracebackType | None:
-        """Return the part of a traceback that begins with a cell; all of it if there is none."""
-        step = trace
-        while step is not None and not self.compile.knows(step.tb_frame.f_code.co_filename):
-            step = step.tb_next
-        return step or trace
+        """Return the part of a traceback that begins with a cell, without frames of this package."""
+        while trace is not None and not self.compile.knows(trace.tb_frame.f_code.co_filename):
+            trace = trace.tb_next
+        steps = []
+        while trace is not None:
+            if not trace.tb_frame.f_code.co_filename.startswith(_OURS):
+                steps.append(trace)
+            trace = trace.tb_next
+        shown = None
+        for step in reversed(steps):
+            shown = TracebackType(shown, step.tb_frame, step.tb_lasti, step.tb_lineno)
+        return shown
 
     def transform_ast(self, node: ast.Module) -> ast.Module:
         """Let ``if __name__ == "__main__":`` hold, though the module has a name of its own."""
@@ -365,6 +375,11 @@ class Shell(InteractiveShell):  # type: ignore[misc]
         self.compile.forget()
         self._last_error = None
         self.last_execution_result = None
+        for magics in self.magics_manager.registry.values():
+            # %%bash keeps a thread with a loop; else it would wait for the garbage collector.
+            finalizer = getattr(magics, "_event_loop_finalizer", None)
+            if finalizer is not None:
+                finalizer()
         self.displayhook.exec_result = None
         self.history_manager.reset(new_session=False)
         self.user_ns.clear()

@@ -149,6 +149,13 @@ class _Bytes(io.RawIOBase):
         return len(data)
 
 
+class _Live(dict[str, Any]):
+    """What `sys` holds at the moment."""
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(sys, name)
+
+
 @final
 class Streams:
     """Puts the routing into `sys` and takes it out again.
@@ -180,6 +187,8 @@ class Streams:
         """Give `sys` back as it was, with what the host has assigned in the meantime."""
         sys.__class__ = self._before
         vars(sys).update(self.host)
+        # Somebody may have kept one of our streams (a logging handler does): it follows the host.
+        self.host = _Live()
 
     def _displayhook(self, value: object) -> None:
         owner = current_owner()

@@ -7,7 +7,6 @@ from concurrent.futures import thread as pool
 from functools import partial
 from typing import Any
 
-from .interrupts import user_boundary
 from .ownership import Channel, current, run_for
 from .patches import Patches
 
@@ -28,7 +27,7 @@ def install(patches: Patches) -> None:
     def owned_submit(self: Any, fn: Any, /, *args: Any, **options: Any) -> Any:
         channel = current()
         if channel is not None:
-            fn = partial(_run_item, channel, fn)
+            return submit(self, run_for, channel, partial(fn, *args, **options))
         return submit(self, fn, *args, **options)
 
     patches.set(threading.Thread, "start", owned_start)
@@ -36,16 +35,9 @@ def install(patches: Patches) -> None:
 
 
 def _adopt(thread: threading.Thread, channel: Channel) -> None:
-    channel.owner.threads.add(thread)
     thread.run = partial(_run_thread, thread, channel)  # type: ignore[method-assign]
 
 
-@user_boundary
 def _run_thread(thread: threading.Thread, channel: Channel) -> None:
     del thread.run  # else the thread would keep itself alive
     run_for(channel, thread.run)
-
-
-@user_boundary
-def _run_item(channel: Channel, call: Any, /, *args: Any, **options: Any) -> Any:
-    return run_for(channel, call, *args, **options)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import linecache
-import logging
-import os
 import sys
+import time
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,14 +18,13 @@ from . import ownership
 from .children import interrupt_children, kill_children
 from .endings import ending_of
 from .figures import close_figures, show_figures
-from .interrupts import Ended, Gate, end_thread, run_open, task_factory, user_boundary
+from .interrupts import Gate, run_open, task_factory
 from .ownership import Channel, Owner
 from .scheduling import ThreadClock, brisk_switching, change_directory, private_working_directory
 
 if TYPE_CHECKING:
     from .shell import Shell
 
-_log = logging.getLogger(__name__)
 _STEP = 0.2  # seconds given to tasks and threads of the user to end when the worker does
 
 
@@ -74,6 +72,7 @@ class Worker:
         self.own_folder = False
         self.run: Run | None = None
         self.failure: BaseException | None = None
+        self.left: list[threading.Thread] = []
         self._namespaces = namespaces
         self._folder = folder
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -92,6 +91,8 @@ class Worker:
     def submit(self, run: Run) -> None:
         """Begin a run."""
         self.run = run
+        if self.gate is not None:
+            self.gate.begin()
         if not self._post(self._begin, run):
             run.finish(RunEnding(status=RunStatus.DIED, reason="The worker thread has ended."))
 
@@ -174,6 +175,7 @@ class Worker:
             asyncio.set_event_loop(loop)
             self.shell = self.owner.shell = Shell(self.owner, self.gate, self._namespaces)
             loop.set_task_factory(task_factory(self.gate))
+            loop.set_exception_handler(self._report)
             self._loop = loop
             self._ready()
             self._loop_until_stopped(loop)
@@ -188,13 +190,10 @@ class Worker:
 
     def _wind_up(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = None
-        if self.shell is not None and not (self.gate and self.gate.doomed):
-            with suppress(BaseException):
-                self._end_user_tasks(loop)
+        with suppress(BaseException):  # tasks of the user may raise anything on their way out
+            self._end_user_tasks(loop)
         kill_children(self.owner)
-        for thread in list(self.owner.threads):
-            if thread.is_alive() and thread.ident is not None:
-                end_thread(thread.ident)
+        self._end_user_threads()
         loop.close()
         asyncio.set_event_loop(None)
         if self.shell is not None:
@@ -206,10 +205,32 @@ class Worker:
     def _end_user_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
             task.cancel()
+        if self.gate is not None and self.gate.doomed:
+            return
         if tasks:
             loop.run_until_complete(asyncio.wait(tasks, timeout=_STEP))
         loop.run_until_complete(loop.shutdown_asyncgens())
+
+    def _end_user_threads(self) -> None:
+        stays = list(self.owner.stays)
+        for stay in stays:
+            stay.end()
+        deadline = time.monotonic() + _STEP
+        while self.owner.stays and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self.left = [stay.thread for stay in self.owner.stays]
+
+    def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # A failed task or callback of the user: told in the run that is under way, or nowhere.
+        run = self.run
+        if run is not None:
+            contextvars.copy_context().run(self._report_in, run.channel, loop, context)
+
+    def _report_in(self, channel: Channel, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        ownership.enter(channel)
+        loop.default_exception_handler(context)
 
     def _stop(self) -> None:
         if self._loop is not None:
@@ -218,11 +239,9 @@ class Worker:
     def _nudge(self) -> None:
         # Runs between two steps of the loop: the run is suspended in an `await` of the user.
         task, gate = self._task, self.gate
-        if task is None or gate is None or not gate.active or task.done():
+        if task is None or gate is None or not gate.suspended or task.done():
             return
-        if gate.doomed:
-            task.cancel()
-        elif gate.delivered_to is not task:
+        if gate.doomed or gate.delivered_to is not task:
             gate.request()
             task.cancel()
 
@@ -234,7 +253,6 @@ class Worker:
         gate, shell = self.gate, self.shell
         assert gate is not None and shell is not None  # noqa: S101: made before the loop ran
         ownership.enter(run.channel)
-        gate.begin()
         with brisk_switching():
             ending = await self._run_cell(run, shell, gate)
         gate.end()
