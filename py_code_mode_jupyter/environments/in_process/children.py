@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .ownership import Channel, Owner
+if TYPE_CHECKING:
+    from .ownership import Channel, Owner
 
 
 def interrupt_children(owner: Owner, channel: Channel) -> None:
@@ -19,16 +20,21 @@ def interrupt_children(owner: Owner, channel: Channel) -> None:
                     os.kill(pid, signal.SIGINT)
 
 
-def kill_children(owner: Owner) -> None:
-    """Kill every process that the owner's code has started and that still runs."""
+def kill_children(owner: Owner, *, wait: float = 1.0) -> None:
+    """Kill every process that the owner's code has started and that still runs.
+
+    `wait` is how many seconds each is waited for, so that no zombie stays.
+    """
     for child in list(owner.children):
         if child.poll() is None:
             for pid in _family(child.pid):
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             with suppress(Exception):  # a child that cannot be waited for is not ours to wait for
-                child.wait(timeout=1.0)
-    owner.children.clear()
+                if wait:
+                    child.wait(timeout=wait)
+    if wait:
+        owner.children.clear()
 
 
 def forget_ended(owner: Owner) -> None:

@@ -7,9 +7,11 @@ import selectors
 import signal
 import subprocess
 from codecs import getincrementaldecoder
-from collections.abc import Callable
 from contextlib import suppress
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SLICE = 0.05
 _GRACE = 0.2  # seconds between asking a command to stop and killing it
@@ -17,7 +19,7 @@ _GRACE = 0.2  # seconds between asking a command to stop and killing it
 
 def run_command(command: str, out: Callable[[str], object], err: Callable[[str], object]) -> int:
     """Run `command` in the user's shell and pass on its text; return the exit code, negative for a signal."""
-    with subprocess.Popen(  # noqa: S602: a shell is what the user asks for
+    with subprocess.Popen(  # noqa: S602 - a shell is what the user asks for
         command,
         shell=True,
         executable=os.environ.get("SHELL"),

@@ -6,12 +6,13 @@ import asyncio
 import linecache
 import sysconfig
 import traceback
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ...results import ExceptionInfo, Frame, RunEnding, RunStatus
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from IPython.core.interactiveshell import ExecutionResult
 
     from .shell import Shell
@@ -23,9 +24,7 @@ _OURS = __file__.rpartition("/")[0]
 def ending_of(shell: Shell, result: ExecutionResult, error: BaseException | None) -> RunEnding:
     """Return how the run ended."""
     if error is None:
-        return RunEnding(
-            status=RunStatus.OK, value=result.result, execution_count=result.execution_count
-        )
+        return RunEnding(status=RunStatus.OK, value=result.result, execution_count=result.execution_count)
     stopped = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
     return RunEnding(
         status=RunStatus.INTERRUPTED if stopped else RunStatus.ERROR,
@@ -37,7 +36,7 @@ def ending_of(shell: Shell, result: ExecutionResult, error: BaseException | None
 def _exception_info(shell: Shell, error: BaseException) -> ExceptionInfo:
     try:
         message = _place(shell, error) if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # the user's own __str__
+    except Exception:  # noqa: BLE001 - the boundary of user code
         message = "<no text: its __str__ failed>"
     return ExceptionInfo(
         name=type(error).__name__,
@@ -49,18 +48,17 @@ def _exception_info(shell: Shell, error: BaseException) -> ExceptionInfo:
 
 def _place(shell: Shell, error: SyntaxError) -> str:
     # Its own text would name the cell's internal file.
-    label = shell.compile.format_code_name(error.filename or "")
-    return f"{error.msg} ({' '.join(label)}, line {error.lineno})" if label else str(error)
+    label = shell.label(error.filename or "")
+    return f"{error.msg} ({label}, line {error.lineno})" if label else str(error)
 
 
 def _frames(shell: Shell, trace: TracebackType | None) -> tuple[Frame, ...]:
     found = []
     for frame, line in traceback.walk_tb(trace):
         name = frame.f_code.co_filename
-        label = shell.compile.format_code_name(name)
+        label = shell.label(name)
         if label is None and (name.startswith(("<", _OURS)) or name.startswith(_INSTALLED)):
             continue
         source = linecache.getline(name, line).strip()
-        shown = " ".join(label) if label else name
-        found.append(Frame(filename=shown, lineno=line, function=frame.f_code.co_name, source=source))
+        found.append(Frame(filename=label or name, lineno=line, function=frame.f_code.co_name, source=source))
     return tuple(found)

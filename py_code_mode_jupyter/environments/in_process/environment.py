@@ -8,21 +8,27 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-from ...config import InProcessConfig
 from ...errors import ExecutorStartError, ExecutorStateError
 from ...results import OutputSink, RunEnding, RunRequest, RunStatus
 from . import routing
 from .ownership import Channel, Owner
 from .worker import Run, Worker
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ...config import InProcessConfig
+
 _log = logging.getLogger(__name__)
 _numbers = itertools.count(1)
 _DELIVERY = 0.01  # seconds that text may wait for more before it is delivered
+_END = 0.5  # seconds that a thread has to end in when it was told to
+_TAIL = 0.05  # seconds between a thread's last word and its end
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -46,7 +52,8 @@ class InProcessEnvironment:
         self._config = config
         self._namespaces = dict(namespaces)
         self._worker: Worker | None = None
-        self._abandoned: list[Worker] = []
+        self._abandoned: list[threading.Thread] = []
+        self._closing = False
         self._folder = ""
         self._routed = False
         self._used_before = 0.0
@@ -61,7 +68,7 @@ class InProcessEnvironment:
         """
         if self._worker is not None:
             return
-        self._folder = os.getcwd()
+        self._folder = str(Path.cwd())
         routing.acquire()
         self._routed = True
         try:
@@ -98,6 +105,14 @@ class InProcessEnvironment:
         worker.submit(Run(request, channel, resolve))
         return future
 
+    @property
+    def alive(self) -> bool:
+        """Whether a run can begin: always, between `start` and `close`."""
+        return self._worker is not None
+
+    async def revive(self) -> None:
+        """Do nothing: `replace` leaves a place that is ready."""
+
     async def interrupt(self) -> None:
         """Raise a `KeyboardInterrupt` in the current run; returns without waiting for it."""
         if self._worker is not None:
@@ -117,11 +132,15 @@ class InProcessEnvironment:
 
     async def close(self) -> None:
         """End everything and put back whatever was replaced in this process. Safe to call twice."""
+        if self._closing:
+            return
+        self._closing = True
         worker, self._worker = self._worker, None
         try:
             if worker is not None:
                 await self._retire(worker, "The environment was closed.")
         finally:
+            self._closing = False
             self._unroute()
 
     async def stats(self) -> Mapping[str, Any]:
@@ -130,7 +149,7 @@ class InProcessEnvironment:
 
         worker = self._worker
         clock = worker.clock if worker is not None else None
-        self._abandoned = [one for one in self._abandoned if one.thread.is_alive()]
+        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         return {
             "memory": psutil.Process().memory_info().rss,
             "cpu": self._used_before + (clock.seconds() if clock is not None else 0.0),
@@ -194,31 +213,40 @@ class InProcessEnvironment:
     async def _retire(self, worker: Worker, reason: str) -> str:
         """End a worker, or abandon it; its run, if any, ends as died."""
         run = worker.run
-        name = worker.thread.name
         where = worker.whereabouts() if run is not None else ""
         if run is not None:
             run.channel.drop()
-        gone, wake = _event()
-        worker.when_gone(wake)
-        worker.stop(force=run is not None)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(gone), self._config.interrupt_grace)
-        said = self._settle(worker, name, where)
-        if run is not None:
-            run.finish(RunEnding(status=RunStatus.DIED, reason=f"{reason} {said}".strip()))
+        said = "The thread was left to end by itself; variables are fresh."
+        try:
+            gone, wake = _event()
+            worker.when_gone(wake)
+            worker.stop(force=run is not None)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(gone, _END)
+            if worker.thread.is_alive():
+                worker.stop(force=True)
+            said = self._account(worker, where)
+        finally:
+            if run is not None:
+                run.finish(RunEnding(status=RunStatus.DIED, reason=f"{reason} {said}".strip()))
         return said
 
-    def _settle(self, worker: Worker, name: str, where: str) -> str:
-        worker.thread.join(0.05)
+    def _account(self, worker: Worker, where: str) -> str:
+        """Note what a worker has used and left behind, and say so."""
+        thread = worker.thread
+        thread.join(_TAIL)
         if worker.clock is not None:
             self._used_before += worker.clock.seconds()
-        if not worker.thread.is_alive():
-            return f"The thread {name!r} was ended; variables are fresh." if where else "Variables are fresh."
-        worker.gate and worker.gate.doom()
-        self._abandoned.append(worker)
+        left = [thread] if thread.is_alive() else worker.left
+        if not left:
+            ended = f"The thread {thread.name!r} was ended; v" if where else "V"
+            return f"{ended}ariables are fresh."
+        self._abandoned += left
+        names = ", ".join(repr(one.name) for one in left)
+        place = f" {where or worker.whereabouts()}" if thread.is_alive() else ""
         said = (
-            f"The thread {name!r} could not be ended {where or worker.whereabouts()}: it was abandoned, its output is"
-            " dropped, and it ends as soon as that call returns; variables are fresh."
+            f"The thread {names} could not be ended{place}: it was abandoned, its output is dropped,"
+            " and it ends as soon as the call it is in returns; variables are fresh."
         )
         _log.warning("%s", said)
         return said

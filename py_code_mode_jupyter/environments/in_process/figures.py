@@ -8,15 +8,18 @@ host keeps its table, its backend and its settings. Nothing here imports matplot
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
+from . import internals
 from .ownership import Owner, current_owner
 from .patches import Patches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.machinery import ModuleSpec
 
 _PYPLOT = "matplotlib.pyplot"
 BACKEND = "agg"
@@ -50,6 +53,7 @@ class Figures:
         if current_owner() is not None:
             # pyplot has just hooked itself into the shell of whoever happened to import it first.
             pyplot.uninstall_repl_displayhook()
+        internals.check("matplotlib")
         matplotlib = sys.modules["matplotlib"]
         table = sys.modules["matplotlib._pylab_helpers"].Gcf
         self._patches.set(table, "figs", _Table(table.figs))

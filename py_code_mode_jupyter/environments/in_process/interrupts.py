@@ -54,7 +54,7 @@ def _ended_in(ident: int) -> type[Ended]:
     # Making an instance arms the next one, so a handler or `finally` of user code is left at its
     # first call or jump, whatever it catches. In C alone: Python code in here would be hit itself.
     kind = type("Ended", (Ended,), {})
-    kind.__init__ = staticmethod(partial(_rearm, ident, kind))  # type: ignore[misc, assignment]
+    kind.__init__ = staticmethod(partial(_rearm, ident, kind))  # type: ignore[misc]
     return kind
 
 
@@ -127,13 +127,14 @@ class Stay:
         with self._lock:
             self._inside = False
             _arm(self._ident, None)
+        _waiting.pop(self._ident, None)
 
 
 @final
 class Gate:
     """Says when its thread may be interrupted. Made in that thread, asked from any."""
 
-    def __init__(self, nudge: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, nudge: Callable[[], object] = lambda: None) -> None:
         self.ident = get_ident()
         self.open = False
         self.active = False
@@ -236,7 +237,7 @@ def run_open(gate: Gate, call: Callable[..., Any], *args: Any) -> tuple[Any, Bas
     try:
         gate.open = True
         value = call(*args)
-    except BaseException as caught:  # the boundary of user code
+    except BaseException as caught:  # noqa: BLE001 - the boundary of user code
         gate.open = outer
         error = caught
     else:
@@ -257,7 +258,7 @@ def _settle(gate: Gate) -> None:
         gate.settle()
 
 
-def shielded(call: Callable[..., None], *args: Any) -> None:
+def shielded(call: Callable[..., object], *args: Any) -> None:
     """Call our own code, reached from user code, so that no interrupt is raised inside it."""
     gate: Gate | None = getattr(_here, "gate", None)
     if gate is None or not gate.open:
@@ -292,7 +293,7 @@ class Driven(Coroutine[Any, Any, Any]):
         return getattr(self._inner, name)
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self  # type: ignore[return-value]
+        return self
 
     def __iter__(self) -> Driven:
         return self

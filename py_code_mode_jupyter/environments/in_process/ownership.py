@@ -9,12 +9,15 @@ from __future__ import annotations
 import threading
 from _thread import RLock
 from collections import OrderedDict
-from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...results import Output, OutputSink
 from .interrupts import Stay, shielded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ...results import Output, OutputSink
 
 _LARGE = 32_768  # characters after which a writer delivers by itself, so that memory stays bounded
 

@@ -7,7 +7,7 @@ import getpass
 from _thread import allocate_lock
 from typing import Any, final
 
-from . import threads, waits
+from . import internals, threads, waits
 from .figures import Figures
 from .ownership import current_owner
 from .patches import Patches
@@ -29,6 +29,8 @@ class Router:
 
     def install(self) -> None:
         """Replace; what fails halfway is undone."""
+        internals.check("Python")
+        internals.check("ipython")
         try:
             self._streams.install()
             threads.install(self._patches)

@@ -7,10 +7,12 @@ import os
 import sys
 import time
 from _thread import allocate_lock
-from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
-from typing import final
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CLONE_FS = 0x200
 _BRISK = 0.001  # seconds; the interpreter's default of 5 ms lets the host wait for a busy cell
@@ -25,7 +27,7 @@ def private_working_directory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     try:
-        return ctypes.CDLL(None, use_errno=True).unshare(_CLONE_FS) == 0
+        return bool(ctypes.CDLL(None, use_errno=True).unshare(_CLONE_FS) == 0)
     except (AttributeError, OSError):
         return False
 
@@ -35,7 +37,8 @@ class ThreadClock:
     """CPU time of the thread that makes it, readable from others and after its end."""
 
     def __init__(self) -> None:
-        self._clock = time.pthread_getcpuclockid(get_ident()) if hasattr(time, "pthread_getcpuclockid") else None
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        self._clock: int | None = clock_of(get_ident()) if clock_of is not None else None
         self._last = 0.0
 
     def seconds(self) -> float:

@@ -1,5 +1,8 @@
 """The IPython shell of one owner: no singleton, nothing global, nothing on disk."""
 
+# Most methods of IPython are not annotated.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import ast
@@ -8,9 +11,10 @@ import base64
 import linecache
 import sys
 import traceback
-from collections.abc import Mapping
+from contextlib import nullcontext
+from subprocess import CalledProcessError
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.autocall import ExitAutocall
 from IPython.core.builtin_trap import BuiltinTrap
@@ -21,6 +25,7 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from IPython.display import display
+from IPython.utils.text import LSString, SList
 
 from ...results import Output
 from . import figures
@@ -28,18 +33,23 @@ from .commands import run_command
 from .interrupts import Driven, Gate, run_open
 from .ownership import Channel, Owner, current
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from IPython.core.formatters import DisplayFormatter
+
 _OURS = __file__.rpartition("/")[0] + "/"
 ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
-class _Exit(ExitAutocall):  # type: ignore[misc]
+class _Exit(ExitAutocall):
     """``exit`` and ``quit``: they end the run, not the host."""
 
     def __call__(self, code: object = None) -> None:
         raise SystemExit() if code is None else SystemExit(code)
 
 
-class _NoBuiltins(BuiltinTrap):  # type: ignore[misc]
+class _NoBuiltins(BuiltinTrap):
     """Leaves `builtins` alone: every thread of the process shares it."""
 
     def activate(self) -> None:
@@ -49,7 +59,7 @@ class _NoBuiltins(BuiltinTrap):  # type: ignore[misc]
         return
 
 
-class _NoTrap(DisplayTrap):  # type: ignore[misc]
+class _NoTrap(DisplayTrap):
     """Leaves ``sys.displayhook`` alone: the router finds the owner's hook."""
 
     def set(self) -> None:
@@ -59,18 +69,15 @@ class _NoTrap(DisplayTrap):  # type: ignore[misc]
         return
 
 
-class CellCompiler(CachingCompiler):  # type: ignore[misc]
+class CellCompiler(CachingCompiler):
     """Names cells so that those of two shells never collide in `linecache`."""
 
     owner_name = ""
 
     def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:
+        """Return a file name for a cell."""
         name: str = super().get_code_name(raw_code, transformed_code, number)
         return f"<{self.owner_name}-{name.strip('<>')}>"
-
-    def knows(self, filename: str) -> bool:
-        """Whether the file is a cell of this shell."""
-        return filename in self._filename_map
 
     def forget(self) -> None:
         """Remove this shell's cells from `linecache`."""
@@ -78,7 +85,7 @@ class CellCompiler(CachingCompiler):  # type: ignore[misc]
             linecache.cache.pop(name, None)
 
 
-class Publisher(DisplayPublisher):  # type: ignore[misc]
+class Publisher(DisplayPublisher):
     """Shows displays through the channel of the code that calls."""
 
     def publish(
@@ -108,7 +115,7 @@ class Publisher(DisplayPublisher):  # type: ignore[misc]
         self.shell.emit(Output(type="clear_output", wait=wait))
 
 
-class Hook(DisplayHook):  # type: ignore[misc]
+class Hook(DisplayHook):
     """Shows the value of a cell's last expression and keeps the very object."""
 
     def quiet(self) -> bool:
@@ -118,6 +125,7 @@ class Hook(DisplayHook):  # type: ignore[misc]
         return ";" in cell and bool(self.semicolon_at_end_of_expression(cell))
 
     def __call__(self, result: object = None) -> None:
+        """Show a value, as ``sys.displayhook``."""
         if result is None:
             return
         self.check_for_underscore()
@@ -127,10 +135,11 @@ class Hook(DisplayHook):  # type: ignore[misc]
         bundle, metadata = self.compute_format_data(result)
         self.update_user_ns(result)
         if bundle:
-            self.shell.emit(Output(type="execute_result", data=_as_text(bundle), metadata=metadata))
+            shell: Any = self.shell
+            shell.emit(Output(type="execute_result", data=_as_text(bundle), metadata=metadata))
 
 
-class Shell(InteractiveShell):  # type: ignore[misc]
+class Shell(InteractiveShell):
     """Runs the cells of one owner.
 
     Parameters
@@ -144,6 +153,9 @@ class Shell(InteractiveShell):  # type: ignore[misc]
     """
 
     compiler_class = CellCompiler
+    compile: CellCompiler
+    display_formatter: DisplayFormatter
+    history_manager: HistoryManager
 
     def __init__(self, owner: Owner, gate: Gate, namespaces: Mapping[str, Any], **options: Any) -> None:
         self.owner = owner
@@ -160,11 +172,9 @@ class Shell(InteractiveShell):  # type: ignore[misc]
         )
         atexit.unregister(self.atexit_operations)
         self.compile.owner_name = owner.name
-        self._db = {}
-        for kind, printer in (("image/png", figures.png),):
-            self.display_formatter.formatters[kind].for_type_by_name(
-                "matplotlib.figure", "Figure", printer
-            )
+        self._db: Any = {}  # %cd, %bookmark and %store keep what they remember in memory
+        printers = self.display_formatter.formatters["image/png"]
+        printers.for_type_by_name("matplotlib.figure", "Figure", figures.png)
 
     # What a shell usually does to its process, and what this one does instead.
 
@@ -189,7 +199,7 @@ class Shell(InteractiveShell):  # type: ignore[misc]
     def init_history(self) -> None:
         """Keep the history in memory."""
         self.history_manager = HistoryManager(shell=self, parent=self, enabled=False, hist_file=":memory:")
-        self.configurables.append(self.history_manager)
+        self.configurables.append(self.history_manager)  # type: ignore[arg-type]
 
     def init_builtins(self) -> None:
         """Add nothing to `builtins`."""
@@ -216,8 +226,6 @@ class Shell(InteractiveShell):  # type: ignore[misc]
 
     def _tee(self, channel: str) -> Any:
         # IPython records each write by patching the stream, which is shared here.
-        from contextlib import nullcontext
-
         return nullcontext()
 
     # Showing
@@ -235,21 +243,20 @@ class Shell(InteractiveShell):  # type: ignore[misc]
 
     def _get_exc_info(self, exc_tuple: ErrorInfo | None = None) -> ErrorInfo:
         # IPython notes errors in sys.last_value and keeps the user's frames alive for ever by it.
-        found: Any = exc_tuple or sys.exc_info()
-        if found[0] is None:
-            found = self._last_error
-        if found is None:
+        error = sys.exc_info()[1]
+        if exc_tuple is None and error is not None:
+            exc_tuple = type(error), error, error.__traceback__
+        self._last_error = exc_tuple or self._last_error
+        if self._last_error is None:
             raise ValueError("No exception to find")
-        self._last_error = found
-        return found  # type: ignore[no-any-return]
+        return self._last_error
 
     def showtraceback(self, exc_tuple: ErrorInfo | None = None, *args: Any, **options: Any) -> None:
         """Show the error that has just occurred."""
-        kind, error, trace = exc_tuple or sys.exc_info()  # type: ignore[assignment]
+        error = exc_tuple[1] if exc_tuple is not None else sys.exc_info()[1]
         if error is not None and _is_grouped(error):
-            self._get_exc_info((kind, error, trace))
-            lines = "".join(traceback.format_exception(kind, error, trace)).splitlines()
-            self._showtraceback(kind, error, lines)
+            self._get_exc_info((type(error), error, error.__traceback__))
+            self._showtraceback(type(error), error, "".join(traceback.format_exception(error)).splitlines())
         else:
             super().showtraceback(exc_tuple, *args, **options)
 
@@ -273,7 +280,7 @@ class Shell(InteractiveShell):  # type: ignore[misc]
         failure: Any = None
         try:
             transformed = self.transform_cell(code)
-        except Exception:  # the user's text, or a transformer of the user's
+        except Exception:  # noqa: BLE001 - the boundary of user code
             transformed, failure = code, sys.exc_info()
         result = None
         try:
@@ -298,9 +305,9 @@ class Shell(InteractiveShell):  # type: ignore[misc]
         error: BaseException | None = None
         if async_:
             try:
-                cell = eval(code_obj, self.user_global_ns, self.user_ns)  # noqa: S307
+                cell = eval(code_obj, self.user_global_ns, self.user_ns)  # noqa: S307 - running code is the purpose
                 await Driven(self.gate, cell, main=True)
-            except BaseException as caught:  # the boundary of user code
+            except BaseException as caught:  # noqa: BLE001 - the boundary of user code
                 error = caught
         else:
             _, error = run_open(self.gate, self._execute, code_obj)
@@ -312,7 +319,7 @@ class Shell(InteractiveShell):  # type: ignore[misc]
     def _execute(self, code_obj: Any) -> None:
         if self.gate.take_pending():
             raise KeyboardInterrupt
-        exec(code_obj, self.user_global_ns, self.user_ns)  # noqa: S102
+        exec(code_obj, self.user_global_ns, self.user_ns)  # noqa: S102 - running code is the purpose
 
     def _failed(self, error: BaseException, result: ExecutionResult | None) -> None:
         if result is not None:
@@ -326,9 +333,18 @@ class Shell(InteractiveShell):  # type: ignore[misc]
         else:
             self.showtraceback(info, tb_offset=0, running_compiled_code=True)
 
+    def knows(self, filename: str) -> bool:
+        """Whether the file is a cell of this shell."""
+        return filename in self.compile._filename_map
+
+    def label(self, filename: str) -> str | None:
+        """Return ``Cell In[n]`` for a cell of this shell."""
+        parts = self.compile.format_code_name(filename)
+        return " ".join(parts) if parts else None
+
     def user_traceback(self, trace: TracebackType | None) -> TracebackType | None:
         """Return the part of a traceback that begins with a cell, without frames of this package."""
-        while trace is not None and not self.compile.knows(trace.tb_frame.f_code.co_filename):
+        while trace is not None and not self.knows(trace.tb_frame.f_code.co_filename):
             trace = trace.tb_next
         steps = []
         while trace is not None:
@@ -353,16 +369,12 @@ class Shell(InteractiveShell):  # type: ignore[misc]
         code = run_command(self.var_expand(cmd, depth=1), sys.stdout.write, sys.stderr.write)
         self.user_ns["_exit_code"] = code
         if self.system_raise_on_error and code != 0:
-            from subprocess import CalledProcessError
-
             raise CalledProcessError(code, cmd)
 
     system_piped = system_raw = system
 
     def getoutput(self, cmd: str, split: bool = True, depth: int = 0) -> Any:
         """Run a command for ``x = !cmd`` and return its output."""
-        from IPython.utils.text import LSString, SList
-
         parts: list[str] = []
         run_command(self.var_expand(cmd, depth=depth + 1), parts.append, parts.append)
         text = "".join(parts)

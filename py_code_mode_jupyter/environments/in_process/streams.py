@@ -11,10 +11,12 @@ from __future__ import annotations
 import io
 import sys
 from codecs import getincrementaldecoder
-from types import ModuleType
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from .ownership import Channel, Owner, current, current_owner
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 NAMES = ("stdout", "stderr", "stdin", "displayhook")
 
@@ -87,6 +89,7 @@ class RoutedOutput(_Routed):
     """``sys.stdout`` or ``sys.stderr``."""
 
     def write(self, text: str, /) -> int:
+        """Write for whoever is calling."""
         channel = current()
         name = self._name
         if channel is None:
@@ -101,9 +104,11 @@ class RoutedOutput(_Routed):
         return len(text)
 
     def writable(self) -> bool:
+        """Say yes."""
         return True
 
     def flush(self) -> None:
+        """Flush the stream of whoever is calling."""
         # A run's text is delivered within milliseconds anyway, and before the run ends.
         target = self._foreign()
         if target is not None:
@@ -111,6 +116,7 @@ class RoutedOutput(_Routed):
 
     @property
     def buffer(self) -> Any:
+        """Return the binary side, as a text stream over bytes has it."""
         return self._ask("buffer", None) or _Bytes(self)
 
 
@@ -119,9 +125,11 @@ class RoutedInput(_Routed):
     """``sys.stdin``."""
 
     def readable(self) -> bool:
+        """Say yes."""
         return True
 
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+        """Return a line, as the owner answers."""
         target = self._foreign()
         if target is not None:
             return str(target.readline(size))
@@ -129,6 +137,7 @@ class RoutedInput(_Routed):
         return "" if channel is None else channel.owner.read_input("") + "\n"
 
     def read(self, size: int | None = -1, /) -> str:
+        """Return all there is; of a run, a line."""
         target = self._foreign()
         return str(target.read(size)) if target is not None else self.readline()
 
@@ -142,6 +151,7 @@ class _Bytes(io.RawIOBase):
         self._decoder = getincrementaldecoder("utf-8")("replace")
 
     def writable(self) -> bool:
+        """Say yes."""
         return True
 
     def write(self, data: Any, /) -> int:

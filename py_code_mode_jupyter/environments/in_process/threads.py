@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import thread as pool
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .interrupts import Ended
 from .ownership import Channel, current, run_for
-from .patches import Patches
+
+if TYPE_CHECKING:
+    from .patches import Patches
 
 
 def install(patches: Patches) -> None:
@@ -19,7 +23,7 @@ def install(patches: Patches) -> None:
     def owned_start(self: threading.Thread) -> None:
         channel = current()
         # A pool's threads serve whoever submits work; each item brings its owner along.
-        free = getattr(self, "ownerless", False) or getattr(self, "_target", None) is pool._worker  # type: ignore[attr-defined]
+        free = getattr(self, "ownerless", False) or getattr(self, "_target", None) is pool._worker
         if channel is not None and not free:
             _adopt(self, channel)
         start(self)
@@ -40,4 +44,5 @@ def _adopt(thread: threading.Thread, channel: Channel) -> None:
 
 def _run_thread(thread: threading.Thread, channel: Channel) -> None:
     del thread.run  # else the thread would keep itself alive
-    run_for(channel, thread.run)
+    with suppress(Ended):
+        run_for(channel, thread.run)

@@ -1,8 +1,9 @@
 """Waiting that an interrupt can end: sleeping, conditions, joining threads, the run's children.
 
 Owned code alone waits this way; the host's calls reach the original functions. What is built on
-these (`Event`, `queue.Queue`, `Semaphore`, `Future.result`, ``subprocess.run``) follows. A raw
-``Lock.acquire`` and other blocking C calls cannot be ended; their thread can only be abandoned.
+these (`Event`, `queue.Queue`, `Semaphore`, `Future.result`, ``subprocess.run``) follows;
+``os.system`` runs its command like ``!cmd``. A raw ``Lock.acquire`` and other blocking C calls
+cannot be ended: their thread can only be abandoned.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import sys
 import threading
 import time
 from _thread import LockType, allocate_lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .children import remember
+from .commands import run_command
 from .interrupts import wait_on, waits_on
 from .ownership import current
-from .patches import Patches
+
+if TYPE_CHECKING:
+    from .patches import Patches
 
 _SLICE = 0.05  # seconds between two looks where nothing can wake us
 
@@ -29,6 +34,7 @@ def install(patches: Patches) -> None:
     _condition(patches)
     _join(patches)
     _popen(patches)
+    _system(patches)
 
 
 def _sleep(patches: Patches) -> None:
@@ -115,6 +121,18 @@ def _popen(patches: Patches) -> None:
     patches.set(subprocess.Popen, "__init__", owned_start)
     patches.set(subprocess.Popen, "wait", owned_wait)
     patches.set(subprocess.Popen, "communicate", owned_communicate)
+
+
+def _system(patches: Patches) -> None:
+    original = os.system
+
+    def system(command: Any) -> int:
+        if current() is None or os.name != "posix":
+            return original(command)
+        code = run_command(os.fsdecode(command), sys.stdout.write, sys.stderr.write)
+        return code << 8 if code >= 0 else -code  # as waitpid() encodes it
+
+    patches.set(os, "system", system)
 
 
 def _await_exit(child: Any) -> None:

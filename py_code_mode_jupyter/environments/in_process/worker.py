@@ -6,11 +6,9 @@ import asyncio
 import contextvars
 import linecache
 import sys
-import time
 import threading
-from collections.abc import Callable, Mapping
+import time
 from contextlib import suppress
-from types import FrameType
 from typing import TYPE_CHECKING, Any, final
 
 from ...results import RunEnding, RunRequest, RunStatus
@@ -18,11 +16,14 @@ from . import ownership
 from .children import interrupt_children, kill_children
 from .endings import ending_of
 from .figures import close_figures, show_figures
-from .interrupts import Gate, run_open, task_factory
-from .ownership import Channel, Owner
+from .interrupts import Gate, run_open, task_factory, waits_on
 from .scheduling import ThreadClock, brisk_switching, change_directory, private_working_directory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+
+    from .ownership import Channel, Owner
     from .shell import Shell
 
 _STEP = 0.2  # seconds given to tasks and threads of the user to end when the worker does
@@ -108,6 +109,7 @@ class Worker:
         self._stopping = True
         if force and self.gate is not None:
             self.gate.doom()
+            kill_children(self.owner, wait=0.0)
         self._post(self._stop)
 
     def when_gone(self, call: Callable[[], None]) -> None:
@@ -123,8 +125,7 @@ class Worker:
         if frame is None:
             return "outside of the code it was given"
         name = frame.f_code.co_filename
-        label = self.shell.compile.format_code_name(name) if self.shell is not None else None
-        where = " ".join(label) if label else name
+        where = (self.shell.label(name) if self.shell is not None else None) or name
         line = linecache.getline(name, frame.f_lineno).strip()
         return f"in `{line}` ({where}, line {frame.f_lineno})" if line else f"in {frame.f_code.co_name}()"
 
@@ -132,7 +133,7 @@ class Worker:
         # The innermost frame of a cell: the line of the user's that does not return.
         innermost = frame
         while frame is not None:
-            if self.shell is not None and self.shell.compile.knows(frame.f_code.co_filename):
+            if self.shell is not None and self.shell.knows(frame.f_code.co_filename):
                 return frame
             frame = frame.f_back
         return innermost
@@ -152,7 +153,7 @@ class Worker:
     def _main(self) -> None:
         try:
             self._serve()
-        except BaseException as error:  # nobody above could take it
+        except BaseException as error:  # noqa: BLE001 - nobody above could take it
             self.failure = error
         finally:
             self._ready()
@@ -169,7 +170,7 @@ class Worker:
         if self.own_folder:
             change_directory(self._folder)
         self.clock = ThreadClock()
-        self.gate = Gate(lambda: self._post(self._nudge) and None)
+        self.gate = Gate(lambda: self._post(self._nudge))
         loop = asyncio.new_event_loop()
         try:
             asyncio.set_event_loop(loop)
@@ -194,6 +195,7 @@ class Worker:
             self._end_user_tasks(loop)
         kill_children(self.owner)
         self._end_user_threads()
+        waits_on(None)
         loop.close()
         asyncio.set_event_loop(None)
         if self.shell is not None:
@@ -251,7 +253,8 @@ class Worker:
 
     async def _execute(self, run: Run) -> None:
         gate, shell = self.gate, self.shell
-        assert gate is not None and shell is not None  # noqa: S101: made before the loop ran
+        if gate is None or shell is None:  # wound up before this could begin
+            return
         ownership.enter(run.channel)
         with brisk_switching():
             ending = await self._run_cell(run, shell, gate)
@@ -265,7 +268,7 @@ class Worker:
     async def _run_cell(self, run: Run, shell: Shell, gate: Gate) -> RunEnding:
         request = run.request
         if request.variables:
-            shell.push(dict(request.variables))
+            shell.user_ns.update(request.variables)
         result = await shell.run(request.code, store_history=request.store_history)
         error = result.error_in_exec or result.error_before_exec
         if self.owner.figures:

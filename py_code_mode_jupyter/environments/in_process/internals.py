@@ -1,0 +1,74 @@
+"""Undocumented names of Python, IPython and matplotlib that this room relies on, in one place.
+
+Each is looked for when it is first needed. A release that no longer has one is refused with an
+error that names both, instead of failing somewhere in the middle of a run.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+from ...errors import ExecutorStartError
+
+_NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
+    "Python": {
+        "threading": ("_allocate_lock", "Condition._release_save", "Thread.run"),
+        "concurrent.futures.thread": ("_worker",),
+    },
+    "ipython": {
+        "IPython.core.interactiveshell": (
+            "InteractiveShell._get_exc_info",
+            "InteractiveShell._showtraceback",
+            "InteractiveShell._format_exception_for_storage",
+            "InteractiveShell._tee",
+            "InteractiveShell.init_builtins",
+            "InteractiveShell.init_virtualenv",
+            "InteractiveShell.run_code",
+            "InteractiveShell.run_cell_async",
+            "InteractiveShell.save_sys_module_state",
+        ),
+        "IPython.core.builtin_trap": ("BuiltinTrap.activate", "BuiltinTrap.deactivate"),
+        "IPython.core.display_trap": ("DisplayTrap.set", "DisplayTrap.unset"),
+        "IPython.core.compilerop": ("CachingCompiler.get_code_name", "CachingCompiler.format_code_name"),
+        "IPython.core.displayhook": ("DisplayHook.fill_exec_result", "DisplayHook.update_user_ns"),
+        "IPython.core.displaypub": ("DisplayPublisher._validate_data",),
+    },
+    "matplotlib": {
+        "matplotlib": ("use", "get_backend"),
+        "matplotlib._pylab_helpers": ("Gcf.figs",),
+        "matplotlib.pyplot": ("_get_backend_mod", "switch_backend", "uninstall_repl_displayhook"),
+    },
+}
+_checked: set[str] = set()
+
+
+def check(package: str) -> None:
+    """Look for every internal name of `package` (``Python``, ``ipython`` or ``matplotlib``).
+
+    Raises
+    ------
+    ExecutorStartError
+        The installed version lacks one.
+    """
+    if package in _checked:
+        return
+    for module, names in _NEEDED[package].items():
+        for name in names:
+            if not _exists(module, name):
+                found = sys.version.split()[0] if package == "Python" else version(package)
+                raise ExecutorStartError(
+                    f"{package} {found} has no {module}.{name}, on which running code here relies.",
+                    remedy="Use another release of it, or another executor.",
+                )
+    _checked.add(package)
+
+
+def _exists(module: str, dotted: str) -> bool:
+    found: object = import_module(module)
+    for name in dotted.split("."):
+        if not hasattr(found, name):
+            return False
+        found = getattr(found, name)
+    return True
