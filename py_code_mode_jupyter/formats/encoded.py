@@ -124,7 +124,7 @@ def reading(format: str) -> Iterator[None]:
     # Decoders of other packages meet hostile bytes here, and each has its own set of exceptions.
     except Exception as error:
         raise ArtifactFormatError(
-            f"These bytes cannot be read as {format}: {type(error).__name__}: {str(error)[:200]}",
+            f"These bytes cannot be read as {format}: {type(error).__name__}: {str(error)[:200]}.",
             remedy="The file is damaged or is of another format; save it again.",
         ) from error
 
