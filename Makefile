@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 # An editable install takes Python code from here, but copies these when it is made.
-COPIED := pyproject.toml hatch_build.py $(shell find kernelspecs -type f)
+COPIED := pyproject.toml hatch_build.py $(shell find kernelspecs jupyter-config -type f)
 
 .PHONY: help lab test check bench clean
 .DEFAULT_GOAL := help

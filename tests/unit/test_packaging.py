@@ -8,10 +8,12 @@ import subprocess
 import sys
 import zipfile
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_server.extension.config import ExtensionConfigManager
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
@@ -54,6 +56,7 @@ def test_the_wheel_holds_package_kernelspec_and_entry_point(project: Path) -> No
         assert b"pcm-venv-provisioner = py_code_mode_jupyter.provisioners.venv:" in archive.read(declared)
     kernel = "share/jupyter/kernels/pcm-venv"
     assert {f"{kernel}/{file}" for file in ("kernel.json", "logo-32x32.png", "logo-svg.svg")} <= names
+    assert "etc/jupyter/jupyter_server_config.d/py_code_mode_jupyter.json" in names
     assert {"py_code_mode_jupyter/py.typed", "py_code_mode_jupyter/errors.py"} <= names
     assert not [name for name in names if name.startswith(("tests/", "examples/", "docs/"))]
 
@@ -115,3 +118,10 @@ def test_the_provisioner_and_the_argv_of_the_kernelspec_can_be_loaded(installed:
     assert provisioner.load().__name__ == "VenvProvisioner"
     module = installed.argv[installed.argv.index("-m") + 1]
     assert (ROOT / Path(*module.split("."))).with_suffix(".py").is_file()
+
+
+def test_installing_enables_nothing_in_jupyter_server_that_is_not_there() -> None:
+    manager = ExtensionConfigManager(read_config_path=[str(Path(sys.prefix, "etc", "jupyter"))])
+    assert (Path(sys.prefix) / "etc/jupyter/jupyter_server_config.d/py_code_mode_jupyter.json").is_file()
+    ours = [name for name in manager.get_jpserver_extensions() if name.startswith("py_code_mode_jupyter")]
+    assert [name for name in ours if find_spec(name) is None] == []
