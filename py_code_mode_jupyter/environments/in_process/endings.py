@@ -34,10 +34,9 @@ def ending_of(shell: Shell, result: ExecutionResult, error: BaseException | None
 
 
 def _exception_info(shell: Shell, error: BaseException) -> ExceptionInfo:
-    try:
-        message = _place(shell, error) if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001 - the boundary of user code
-        message = "<no text: its __str__ failed>"
+    from .shell import text_of
+
+    message = _place(shell, error) if isinstance(error, SyntaxError) else text_of(error)
     return ExceptionInfo(
         name=type(error).__name__,
         message=message,

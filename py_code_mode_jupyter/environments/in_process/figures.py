@@ -209,4 +209,5 @@ def png(figure: Any) -> Any:
     """Draw a figure as a notebook does."""
     from IPython.core.pylabtools import print_figure
 
-    return print_figure(figure, fmt="png", bbox_inches="tight")
+    draw: Any = print_figure
+    return draw(figure, fmt="png", bbox_inches="tight")

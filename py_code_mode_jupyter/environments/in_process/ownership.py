@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from _thread import RLock
 from collections import OrderedDict
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any
 
 from .interrupts import Stay, shielded
@@ -159,6 +159,16 @@ def enter(channel: Channel | None) -> None:
     """Make the calling context, and what else runs in this thread, one of this channel's."""
     _channel.set(channel)
     _thread.channel = channel
+
+
+def call_in_channel(channel: Channel, call: Callable[..., Any], *args: Any) -> None:
+    """Call something, in whatever thread, so that what it prints goes to `channel`."""
+
+    def inside() -> None:
+        _channel.set(channel)
+        call(*args)
+
+    copy_context().run(inside)
 
 
 def run_for(channel: Channel, call: Callable[..., Any], *args: Any) -> Any:

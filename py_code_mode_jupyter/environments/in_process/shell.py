@@ -270,7 +270,7 @@ class Shell(InteractiveShell):
 
     def _format_exception_for_storage(self, exception: BaseException, *_: object, **__: object) -> Any:
         lines = self.last_traceback.splitlines()
-        return {"ename": type(exception).__name__, "evalue": str(exception), "traceback": lines}
+        return {"ename": type(exception).__name__, "evalue": text_of(exception), "traceback": lines}
 
     # Running
 
@@ -397,6 +397,14 @@ class Shell(InteractiveShell):
         self.user_ns.clear()
         self.user_ns_hidden.clear()
         self.configurables.clear()
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an exception, whatever its ``__str__`` does."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the user's own __str__
+        return "<no text: its __str__ failed>"
 
 
 def _as_text(bundle: Mapping[str, Any]) -> dict[str, Any]:

@@ -228,11 +228,7 @@ class Worker:
         # A failed task or callback of the user: told in the run that is under way, or nowhere.
         run = self.run
         if run is not None:
-            contextvars.copy_context().run(self._report_in, run.channel, loop, context)
-
-    def _report_in(self, channel: Channel, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        ownership.enter(channel)
-        loop.default_exception_handler(context)
+            ownership.call_in_channel(run.channel, loop.default_exception_handler, context)
 
     def _stop(self) -> None:
         if self._loop is not None:
@@ -252,12 +248,17 @@ class Worker:
             self._task = asyncio.Task(self._execute(run), loop=self._loop, context=self._context)
 
     async def _execute(self, run: Run) -> None:
+        from IPython.core.interactiveshell import ExecutionResult
+
         gate, shell = self.gate, self.shell
         if gate is None or shell is None:  # wound up before this could begin
             return
         ownership.enter(run.channel)
         with brisk_switching():
-            ending = await self._run_cell(run, shell, gate)
+            try:
+                ending = await self._run_cell(run, shell, gate)
+            except BaseException as error:  # noqa: BLE001 - callbacks and transformers of the user
+                ending = ending_of(shell, ExecutionResult(None), error)
         gate.end()
         self.run = self._task = None
         if gate.doomed:
