@@ -25,7 +25,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,8 +209,11 @@ class ArtifactStore:
             There is no such artifact.
         """
         name = artifact_name(name)
+        found: _Infos = []
         with self._open() as (artifacts, _):
-            found = list(_infos(artifacts, name))
+            if (opened := _folder_of(artifacts, name)) is not None:
+                with opened as folder:
+                    found = _all(folder, name)
         if not found:
             raise self._not_found(name, None)
         return found
@@ -295,12 +298,20 @@ def _pass_over(error: OSError) -> None:
 
 
 def _info(folder: Folder, name: str, version: int) -> ArtifactInfo | None:
-    """Return what is known about a version; None if it is gone or was damaged from outside."""
+    """Return what is known about a version; None if that was damaged from outside.
+
+    Raises
+    ------
+    FileNotFoundError
+        It was just pruned, so that newer ones have come.
+    """
     try:
         fields = json.loads(folder.read(f"{version}.info.json", MAX_INFO))
         path = folder.file(_data_name(version, fields["format"]))
         # The names on the disk count: a person may have renamed or copied the folder.
         return ArtifactInfo.from_dict({**fields, "name": name, "version": version}, path=path)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         _pass_over(error)
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -308,24 +319,38 @@ def _info(folder: Folder, name: str, version: int) -> ArtifactInfo | None:
     return None
 
 
-def _infos(artifacts: Folder, name: str, version: int | None = None) -> Generator[ArtifactInfo, None, None]:
-    """Yield what is known about each version, or about the one asked for, the newest first."""
+def _folder_of(artifacts: Folder, name: str) -> Folder | None:
     try:
-        with artifacts.folder(name) as folder:
-            for number in _versions(folder):
-                if version in (None, number) and (info := _info(folder, name, number)) is not None:
-                    yield info
+        return artifacts.folder(name)
     except OSError as error:
         _pass_over(error)
+    return None
 
 
 def _newest(artifacts: Folder, name: str, version: int | None = None) -> ArtifactInfo | None:
-    """Return the first of `_infos`, None if there is none."""
-    infos = _infos(artifacts, name, version)
-    try:
-        return next(infos, None)
-    finally:
-        infos.close()  # and with it the folder
+    """Return what is known about the newest version that is whole, or about the one asked for."""
+    if (opened := _folder_of(artifacts, name)) is None:
+        return None
+    with opened as folder:
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):
+                wanted = (number for number in _versions(folder) if version in (None, number))
+                infos = (_info(folder, name, number) for number in wanted)
+                return next((info for info in infos if info is not None), None)
+    return None
+
+
+def _all(folder: Folder, name: str) -> _Infos:
+    """Return what is known about every version that is whole, the newest first."""
+    found: _Infos = []
+    for _ in range(_ATTEMPTS):
+        numbers = _versions(folder)
+        for number in numbers:
+            with contextlib.suppress(FileNotFoundError):
+                found += [info] if (info := _info(folder, name, number)) is not None else []
+        if found or not numbers:
+            break
+    return found
 
 
 def _entry(
@@ -378,15 +403,22 @@ def _make_folder(artifacts: Folder, name: str) -> None:
         twins = (other for other in artifacts.names() if other != name and alike(other) == alike(name))
         if (twin := next(twins, None)) is not None:
             raise InvalidArtifactNameError(name, f"it is too like {twin!r}, which exists")
-        with artifacts.folder(name, create=True):
-            pass
+        artifacts.make(name)
 
 
 @contextlib.contextmanager
 def _locked(artifacts: Folder, name: str, *, create: bool = False) -> Iterator[Folder]:
     """Open an artifact's folder and hold its lock; somebody may delete it while we wait."""
     for _ in range(_ATTEMPTS):
-        with artifacts.folder(name, create=create) as folder, folder.locked():
+        if create:
+            artifacts.make(name)
+        try:
+            opened = artifacts.folder(name)
+        except FileNotFoundError:
+            if not create:
+                raise
+            continue
+        with opened as folder, folder.locked():
             if artifacts.is_same(name, folder):
                 yield folder
                 return

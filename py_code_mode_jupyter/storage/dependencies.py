@@ -138,7 +138,7 @@ class DependencyList:
             return []
 
     def _write(self, folder: Folder, lines: _Lines) -> None:
-        with folder.folder(INCOMING, create=True) as incoming:
+        with folder.folder(INCOMING) as incoming:
             written = incoming.write("".join(f"{line}\n" for line in lines).encode())
             incoming.move(written, folder, _FILE)
         folder.sync()

@@ -82,7 +82,8 @@ def _make_usable(base: Path) -> None:
         with Folder.open(base) as folder:
             _require_access(folder, ".")
             for name in (ARTIFACTS, INCOMING):
-                with folder.folder(name, create=True):
+                folder.make(name)
+                with folder.folder(name):
                     _require_access(folder, name)
 
 

@@ -106,13 +106,16 @@ class Folder:
     ) -> None:
         os.close(self.fd)
 
-    def folder(self, name: str, *, create: bool = False) -> Folder:
-        """Open the folder `name` in this one, made first (private) where `create` is true."""
-        if create:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=self.fd)
-                self.sync()
-        return Folder(os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=self.fd), f"{self._place}/{name}")
+    def make(self, name: str) -> None:
+        """Make a private folder in this one, if nothing has its name."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=self.fd)
+            self.sync()
+
+    def folder(self, name: str) -> Folder:
+        """Open a folder in this one."""
+        fd = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=self.fd)
+        return Folder(fd, f"{self._place}/{name}")
 
     def names(self) -> list[str]:
         """Return the names in this folder, in no order."""
