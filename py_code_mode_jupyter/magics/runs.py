@@ -1,0 +1,148 @@
+"""One run, seen from the cell that waits for it: outputs handed over, interrupts passed on."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from ..errors import CodeModeError, RunFailedError
+from ..results import ExecutionResult, Output, RunStatus
+from .loop import Background, take
+
+if TYPE_CHECKING:
+    from ..session import Session
+    from .parser import RunOptions
+    from .sessions import Choice, NotebookSessions
+
+_LONGEST = 200
+_GIVEN_UP = "The run was given up. Its session stops it by force, and may lose its variables."
+_NOT_BEGUN = "Interrupted before the code began to run."
+
+
+@final
+class Run:
+    """A run under way on the background loop.
+
+    Parameters
+    ----------
+    background
+        The loop.
+    sessions
+        Where the session is found or made.
+    options
+        What to run.
+    default
+        The default executor.
+    storage
+        Folder of the storage for a session that is made.
+
+    Attributes
+    ----------
+    interrupted
+        Whether the user has interrupted it.
+    session_name
+        The session's name once it is known.
+    """
+
+    def __init__(
+        self,
+        background: Background,
+        sessions: NotebookSessions,
+        options: RunOptions,
+        *,
+        default: str,
+        storage: Path,
+    ) -> None:
+        self.interrupted = False
+        self.session_name = ""
+        self._background = background
+        self._sessions = sessions
+        self._options = options
+        # It takes from any thread in one step: an interrupt of the waiting thread cannot leave it locked.
+        self._items: queue.SimpleQueue[Output | None] = queue.SimpleQueue()
+        self._session: Session | None = None
+        self._task: asyncio.Task[ExecutionResult] | None = None
+        self._future = background.submit(self._work(default, storage))
+        self._future.add_done_callback(lambda _: self._items.put(None))
+
+    async def _work(self, default: str, storage: Path) -> ExecutionResult:
+        self._task = asyncio.current_task()
+        choice = self._sessions.choose(self._options.session, self._options.executor, default)
+        self.session_name = choice.name
+        if choice.is_guess:
+            self._items.put(_made_without_word(choice))
+        session = await self._sessions.obtain(choice, storage)
+        self._session = session
+        async for output in session.stream(self._options.code, timeout=self._options.timeout):
+            self._items.put(output)
+        if session.last_result is None:
+            raise CodeModeError("The run ended without a result.")
+        return session.last_result
+
+    async def _interrupt(self) -> None:
+        session, task = self._session, self._task
+        if session is not None and (await session.stats())["state"] == "busy":
+            await session.interrupt()
+        elif task is not None:
+            # There is no code to interrupt yet, and none is to begin.
+            task.cancel()
+
+    def follow(self) -> ExecutionResult:
+        """Show outputs in the calling thread until the run ends, and return its result.
+
+        The first interrupt is passed on to the code, a second gives the run up.
+
+        Raises
+        ------
+        RunFailedError
+            It was given up, or interrupted before it began.
+        CodeModeError
+            The session could not be made, or its executor failed.
+        """
+        try:
+            while not self._at_end():
+                continue
+            return self._future.result()
+        except KeyboardInterrupt:
+            raise RunFailedError(_GIVEN_UP) from None
+        except CancelledError:
+            raise RunFailedError(_NOT_BEGUN) from None
+        finally:
+            self._future.cancel()
+
+    def _at_end(self) -> bool:
+        """Show the next output, if there is one soon. True after the last."""
+        try:
+            output = take(self._items)
+            if output is not None:
+                output._ipython_display_()
+                return False
+            return self._future.done() and self._items.empty()
+        except KeyboardInterrupt:
+            if self.interrupted:
+                raise
+            self.interrupted = True
+            self._background.submit(self._interrupt())
+            return False
+
+
+def _made_without_word(choice: Choice) -> Output:
+    text = f"New session {choice.name!r}, {choice.executor}: -e was not given.\n"
+    return Output(type="stream", name="stderr", text=text)
+
+
+def failure_of(result: ExecutionResult) -> str:
+    """Return one line on why a run failed; its traceback has been shown."""
+    error = result.exception
+    if result.status is RunStatus.INTERRUPTED:
+        return "The run was interrupted."
+    if error is None:
+        return f"The run ended with status {result.status}."
+    message = error.message.strip().partition("\n")[0]
+    if result.status is not RunStatus.ERROR:
+        return message
+    text = f"{error.name}: {message}" if message else error.name
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
