@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from py_code_mode_jupyter.environments.in_process import InProcessEnvironment
 from py_code_mode_jupyter.config import InProcessConfig
+from py_code_mode_jupyter.environments.in_process import InProcessEnvironment
 from py_code_mode_jupyter.errors import ExecutorStateError
 from py_code_mode_jupyter.results import RunRequest, RunStatus
 
@@ -189,7 +189,9 @@ async def test_the_working_directory_is_the_environments_own(place: Place, other
     here = Path.cwd()
     await place.run("import os; os.chdir(folder)", folder=str(tmp_path))
     seen = "import os, threading\nseen = []\n"
-    seen += "thread = threading.Thread(target=lambda: seen.append(os.getcwd()))\nthread.start(); thread.join()\n"
+    seen += (
+        "thread = threading.Thread(target=lambda: seen.append(os.getcwd()))\nthread.start(); thread.join()\n"
+    )
     assert await place.value(seen + "seen") == [str(tmp_path)]
     assert Path.cwd() == here
     assert await other.value("import os; os.getcwd()") == str(here)

@@ -380,6 +380,17 @@ class Shell(InteractiveShell):
         text = "".join(parts)
         return SList(text.splitlines()) if split else LSString(text)
 
+    def end_magics(self) -> None:
+        """End the thread in which ``%%bash`` and its like wait for their process."""
+        for magics in self.magics_manager.registry.values():
+            finalizer = getattr(magics, "_event_loop_finalizer", None)
+            if finalizer is not None:
+                finalizer()
+            at_exit = getattr(magics, "kill_bg_processes", None)
+            if at_exit is not None:
+                at_exit()
+                atexit.unregister(at_exit)
+
     def dispose(self) -> None:
         """Let go of everything that the code has made."""
         figures.close_figures(self.owner)
@@ -387,11 +398,6 @@ class Shell(InteractiveShell):
         self.compile.forget()
         self._last_error = None
         self.last_execution_result = None
-        for magics in self.magics_manager.registry.values():
-            # %%bash keeps a thread with a loop; else it would wait for the garbage collector.
-            finalizer = getattr(magics, "_event_loop_finalizer", None)
-            if finalizer is not None:
-                finalizer()
         self.displayhook.exec_result = None
         self.history_manager.reset(new_session=False)
         self.user_ns.clear()

@@ -178,7 +178,7 @@ class Streams:
 
     def __init__(self) -> None:
         self.host: dict[str, Any] = {name: getattr(sys, name) for name in NAMES}
-        self._found = dict(self.host)
+        self._previous: dict[str, Any] = {}
         self._before = sys.__class__
         self._routed: dict[str, Any] = {
             "stdout": RoutedOutput(self, "stdout"),
@@ -212,6 +212,14 @@ class Streams:
             return owner.shell.displayhook
         return self._routed[name]
 
+    def _assign_host(self, name: str, value: Any, *, routed: bool) -> None:
+        # Who saved what lies in sys.__dict__ (unittest.mock does) puts our own object back: it
+        # stands for what the host had before.
+        if routed:
+            self.host[name] = self._previous.pop(name, self.host[name])
+        else:
+            self._previous[name], self.host[name] = self.host[name], value
+
     def _member(self, name: str) -> property:
         def read(_: ModuleType) -> Any:
             owner = current_owner()
@@ -221,8 +229,7 @@ class Streams:
             owner = current_owner()
             routed = value is self._routed[name]
             if owner is None:
-                # Somebody restores what was found in sys.__dict__: our own object.
-                self.host[name] = self._found[name] if routed else value
+                self._assign_host(name, value, routed=routed)
             elif routed:
                 owner.overrides.pop(name, None)
             else:

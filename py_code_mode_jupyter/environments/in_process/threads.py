@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .interrupts import Ended
-from .ownership import Channel, current, run_for
+from .ownership import Channel, current, enter, run_for
 
 if TYPE_CHECKING:
     from .patches import Patches
@@ -44,5 +44,6 @@ def _adopt(thread: threading.Thread, channel: Channel) -> None:
 
 def _run_thread(thread: threading.Thread, channel: Channel) -> None:
     del thread.run  # else the thread would keep itself alive
+    enter(channel)  # to the thread's very end: what reports its failure prints after this
     with suppress(Ended):
         run_for(channel, thread.run)

@@ -194,6 +194,8 @@ class Worker:
         with suppress(BaseException):  # tasks of the user may raise anything on their way out
             self._end_user_tasks(loop)
         kill_children(self.owner)
+        if self.shell is not None:
+            self.shell.end_magics()
         self._end_user_threads()
         waits_on(None)
         loop.close()
