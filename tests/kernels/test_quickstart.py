@@ -9,7 +9,10 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
+# The installer inside the kernel has to know where this machine keeps its certificates.
+CERTIFICATES = Config(VenvProvisioner={"env": ["SSL_CERT_FILE", "SSL_CERT_DIR"]})
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -19,7 +22,11 @@ def cells(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, list[dict
     folder = shutil.copytree(EXAMPLES, tmp_path / "examples")
     notebook = nbformat.read(folder / "quickstart.ipynb", as_version=4)
     client = NotebookClient(
-        notebook, kernel_name=request.param, timeout=200, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        kernel_name=request.param,
+        timeout=200,
+        resources={"metadata": {"path": str(folder)}},
+        config=CERTIFICATES,
     )
     client.execute()
     return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
