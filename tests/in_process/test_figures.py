@@ -5,7 +5,6 @@ import base64
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-
     from .conftest import Kept, Place
 
 PLOT = "import matplotlib.pyplot as plt\n"
@@ -37,7 +36,10 @@ async def test_a_failing_run_shows_what_it_has_drawn(place: Place) -> None:
 
 
 async def test_two_sessions_drawing_at_once_see_only_their_own_figures(place: Place, other: Place) -> None:
-    code = PLOT + "import time\nfor n in range(count): plt.figure(); plt.plot([n]); time.sleep(0.02)\nlen(plt.get_fignums())"
+    code = (
+        PLOT
+        + "import time\nfor n in range(count): plt.figure(); plt.plot([n]); time.sleep(0.02)\nlen(plt.get_fignums())"
+    )
     (first, one), (second, two) = await asyncio.gather(place.run(code, count=2), other.run(code, count=3))
     assert (first.value, second.value) == (2, 3)
     assert (len(pictures(one)), len(pictures(two))) == (2, 3)
@@ -65,6 +67,8 @@ async def test_the_hosts_figures_and_backend_are_untouched(place: Place) -> None
 
 
 async def test_a_figure_can_be_displayed_as_an_object(place: Place) -> None:
-    _, kept = await place.run("from matplotlib.figure import Figure\nfigure = Figure(); figure.subplots()\nfigure")
+    _, kept = await place.run(
+        "from matplotlib.figure import Figure\nfigure = Figure(); figure.subplots()\nfigure"
+    )
     (result,) = kept.of_type("execute_result")
     assert result.data["image/png"]

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import itertools
 import logging
+import math
 import os
 import threading
 from contextlib import suppress
@@ -188,7 +189,9 @@ class InProcessEnvironment:
         ready, wake = _event()
         worker.launch(wake)
         try:
-            await asyncio.wait_for(ready, self._config.startup_timeout)
+            # Not wait_for(): in Python 3.11 it swallows a cancellation that comes with the result.
+            async with asyncio.timeout(_finite(self._config.startup_timeout)):
+                await ready
         except BaseException as error:
             worker.stop(force=True)
             if isinstance(error, TimeoutError):
@@ -222,7 +225,8 @@ class InProcessEnvironment:
             worker.when_gone(wake)
             worker.stop(force=run is not None)
             with suppress(TimeoutError):
-                await asyncio.wait_for(gone, _END)
+                async with asyncio.timeout(_END):
+                    await gone
             if worker.thread.is_alive():
                 worker.stop(force=True)
             said = self._account(worker, where)
@@ -250,6 +254,10 @@ class InProcessEnvironment:
         )
         _log.warning("%s", said)
         return said
+
+
+def _finite(seconds: float) -> float | None:
+    return None if seconds == math.inf else seconds
 
 
 def _resolve(future: asyncio.Future[RunEnding], ending: RunEnding) -> None:
