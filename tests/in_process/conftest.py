@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -13,6 +12,9 @@ import pytest_asyncio
 from py_code_mode_jupyter.config import InProcessConfig
 from py_code_mode_jupyter.environments.in_process import InProcessEnvironment
 from py_code_mode_jupyter.results import Output, RunEnding, RunRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
 
 PATIENCE = 20.0
 

@@ -36,9 +36,9 @@ async def test_a_failing_run_shows_what_it_has_drawn(place: Place) -> None:
 
 
 async def test_two_sessions_drawing_at_once_see_only_their_own_figures(place: Place, other: Place) -> None:
-    code = (
-        PLOT
-        + "import time\nfor n in range(count): plt.figure(); plt.plot([n]); time.sleep(0.02)\nlen(plt.get_fignums())"
+    code = PLOT + (
+        "import time\n"
+        "for n in range(count): plt.figure(); plt.plot([n]); time.sleep(0.02)\nlen(plt.get_fignums())"
     )
     (first, one), (second, two) = await asyncio.gather(place.run(code, count=2), other.run(code, count=3))
     assert (first.value, second.value) == (2, 3)
@@ -52,7 +52,7 @@ async def test_the_hosts_figures_and_backend_are_untouched(place: Place) -> None
 
     plt.switch_backend("svg")
     figure = plt.figure("host")
-    ending, kept = await place.run(
+    ending, _kept = await place.run(
         PLOT + "plt.plot([1]); matplotlib = plt.matplotlib; matplotlib.use('pdf')\n"
         "plt.close('all'); plt.figure(); plt.get_fignums()"
     )

@@ -243,7 +243,8 @@ def script(body: str, *, close: bool = True) -> subprocess.CompletedProcess[str]
 def test_warnings_and_failing_threads_in_a_plain_script_go_to_the_run() -> None:
     done = script(
         "_, text = await run('import warnings; warnings.warn(\"careful\")')\nassert 'careful' in text, text\n"
-        "_, text = await run('import threading\\nt = threading.Thread(target=lambda: 1/0); t.start(); t.join()')\n"
+        "_, text = await run('import threading\\nt = threading.Thread(target=lambda: 1/0)\\n'\n"
+        "                    't.start(); t.join()')\n"
         "assert 'ZeroDivisionError' in text, text"
     )
     assert (done.stdout, done.stderr, done.returncode) == ("host done\n", "", 0)

@@ -46,7 +46,8 @@ async def test_two_sessions_printing_at_once_stay_apart(place: Place, other: Pla
         "import asyncio\nawait asyncio.create_task(asyncio.to_thread(print, 'heard'))",
         "import asyncio\nawait asyncio.get_running_loop().run_in_executor(None, print, 'heard')",
         "from concurrent.futures import ThreadPoolExecutor as P\nwith P() as p: p.submit(print, 'heard')",
-        "import asyncio\nasyncio.get_running_loop().call_later(0.01, print, 'heard')\nawait asyncio.sleep(0.1)",
+        "import asyncio\nasyncio.get_running_loop().call_later(0.01, print, 'heard')\n"
+        "await asyncio.sleep(0.1)",
         "import sys\nfrom sys import stdout\n_ = sys.stdout.write('heard\\n')",
         "import sys\n_ = sys.stdout.buffer.write(b'heard\\n')",
         "import contextvars\ncontextvars.Context().run(print, 'heard')",
@@ -143,7 +144,7 @@ async def test_replacing_what_lies_in_the_dict_of_sys_does_no_harm(
 
 
 async def test_text_reaches_the_sink_while_the_run_goes_on(place: Place) -> None:
-    future, kept = await place.begin_and_wait("import time\nprint('go')\ntime.sleep(30)")
+    future, _kept = await place.begin_and_wait("import time\nprint('go')\ntime.sleep(30)")
     assert not future.done()
     await place.stop(future)
 

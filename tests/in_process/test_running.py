@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,7 +59,10 @@ async def test_bytes_in_a_bundle_become_base64_text(place: Place) -> None:
 
 
 async def test_top_level_await_and_tasks_share_one_loop(place: Place) -> None:
-    code = "import asyncio\nloop = asyncio.get_running_loop()\ntask = asyncio.create_task(asyncio.sleep(0, 'done'))"
+    code = (
+        "import asyncio\nloop = asyncio.get_running_loop()\n"
+        "task = asyncio.create_task(asyncio.sleep(0, 'done'))"
+    )
     await place.run(code)
     assert await place.value("await task, loop is asyncio.get_running_loop()") == ("done", True)
 
@@ -183,9 +187,9 @@ async def test_namespaces_are_there_again_after_reset_and_replace() -> None:
         await one.environment.close()
 
 
-async def test_the_working_directory_is_the_environments_own(place: Place, other: Place, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from pathlib import Path
-
+async def test_the_working_directory_is_the_environments_own(
+    place: Place, other: Place, tmp_path: Path
+) -> None:
     here = Path.cwd()
     await place.run("import os; os.chdir(folder)", folder=str(tmp_path))
     seen = "import os, threading\nseen = []\n"
@@ -199,12 +203,14 @@ async def test_the_working_directory_is_the_environments_own(place: Place, other
     assert await place.value("import os; os.getcwd()") == str(here)
 
 
-async def test_nothing_is_written_to_the_ipython_folder(place: Place, monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_nothing_is_written_to_the_ipython_folder(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("HOME", str(tmp_path))
     await place.environment.reset()
     await place.run("%cd /\n%history\nimport time")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - nothing else runs
 
 
 async def test_what_is_not_started_or_busy_refuses_to_begin(place: Place) -> None:

@@ -29,7 +29,9 @@ WAITS = {
     "queue": "import queue; queue.Queue().get()",
     "queue with timeout": "import queue; queue.Queue().get(timeout=60)",
     "semaphore": "import threading; threading.Semaphore(0).acquire()",
-    "join": "import threading, time\nt = threading.Thread(target=time.sleep, args=(60,)); t.start(); t.join()",
+    "join": (
+        "import threading, time\nt = threading.Thread(target=time.sleep, args=(60,)); t.start(); t.join()"
+    ),
     "future": "import concurrent.futures; concurrent.futures.Future().result()",
     "to_thread": "import asyncio, time; await asyncio.to_thread(time.sleep, 60)",
     "subprocess": "import subprocess; subprocess.run(['sleep', '61.5'])",
@@ -38,10 +40,18 @@ WAITS = {
     "command": "!sleep 61.5",
     "deaf command": "!trap '' INT; sleep 61.5; sleep 61.5",
     "os.system": "import os; os.system('sleep 61.5')",
-    "busy task": "import asyncio\nasync def f():\n    while True: pass\nawait asyncio.gather(f(), asyncio.sleep(60))",
+    "busy task": (
+        "import asyncio\nasync def f():\n    while True: pass\nawait asyncio.gather(f(), asyncio.sleep(60))"
+    ),
     "sleeping task": "import asyncio, time\nasync def f(): time.sleep(60)\nawait asyncio.create_task(f())",
-    "background": "import asyncio\nasync def f():\n    while True: pass\nt = asyncio.create_task(f()); await asyncio.sleep(60)",
-    "async for": "import asyncio\nasync def g():\n    while True:\n        yield 1; await asyncio.sleep(0)\nasync for _ in g(): pass",
+    "background": (
+        "import asyncio\nasync def f():\n"
+        "    while True: pass\nt = asyncio.create_task(f()); await asyncio.sleep(60)"
+    ),
+    "async for": (
+        "import asyncio\nasync def g():\n"
+        "    while True:\n        yield 1; await asyncio.sleep(0)\nasync for _ in g(): pass"
+    ),
     "repr": "class Slow:\n    def __repr__(self):\n        while True: pass\nSlow()",
     "print": "while True: print('x')",
 }
@@ -74,7 +84,7 @@ async def test_an_interrupted_script_cell_fails_as_ipython_has_it(place: Place) 
 
 
 async def test_an_interrupt_that_comes_before_the_code_begins_counts(place: Place) -> None:
-    future, kept = place.begin("print('ran')\nwhile True: pass")
+    future, _kept = place.begin("print('ran')\nwhile True: pass")
     ending, _ = await place.stop(future)
     assert ending.status is RunStatus.INTERRUPTED
 
@@ -95,7 +105,7 @@ async def test_code_that_handles_the_interrupt_goes_on_and_meets_no_second(place
 
 
 async def test_awaiting_code_that_handles_the_interrupt_goes_on(place: Place) -> None:
-    future, kept = await place.begin_and_wait(
+    future, _kept = await place.begin_and_wait(
         "import asyncio\n" + GO + "try:\n    await asyncio.sleep(60)\nexcept KeyboardInterrupt:\n    pass\n"
         "await asyncio.sleep(0.1)\nasyncio.current_task().cancelling()"
     )

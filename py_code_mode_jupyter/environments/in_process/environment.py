@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _numbers = itertools.count(1)
 _DELIVERY = 0.01  # seconds that text may wait for more before it is delivered
 _END = 0.5  # seconds that a thread has to end in when it was told to
+_ATTEMPTS = 10
 _TAIL = 0.05  # seconds between a thread's last word and its end
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -223,10 +224,11 @@ class InProcessEnvironment:
         try:
             gone, wake = _event()
             worker.when_gone(wake)
-            worker.stop(force=run is not None)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_END):
-                    await gone
+            for _ in range(_ATTEMPTS):
+                # Code that swallows what ends it, in just the wrong place, is told again.
+                worker.stop(force=run is not None)
+                if (await asyncio.wait([gone], timeout=_END / _ATTEMPTS))[0]:
+                    break
             if worker.thread.is_alive():
                 worker.stop(force=True)
             said = self._account(worker, where)

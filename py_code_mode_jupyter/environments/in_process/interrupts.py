@@ -179,8 +179,8 @@ class Gate:
         """End the thread instead of a run. There is no way back."""
         with self._lock:
             self.doomed = True
-            if self.open and self.ended is None:
-                self.ended = _ended_in(self.ident)
+            if self.open:
+                self.ended = self.ended or _ended_in(self.ident)
                 _arm(self.ident, self.ended)
         wake(self.ident)
         self._nudge()

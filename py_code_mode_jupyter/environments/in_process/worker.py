@@ -256,11 +256,12 @@ class Worker:
         if gate is None or shell is None:  # wound up before this could begin
             return
         ownership.enter(run.channel)
+        empty: ExecutionResult = ExecutionResult(None)  # type: ignore[no-untyped-call]
         with brisk_switching():
             try:
                 ending = await self._run_cell(run, shell, gate)
             except BaseException as error:  # noqa: BLE001 - callbacks and transformers of the user
-                ending = ending_of(shell, ExecutionResult(None), error)
+                ending = ending_of(shell, empty, error)
         gate.end()
         self.run = self._task = None
         if gate.doomed:
