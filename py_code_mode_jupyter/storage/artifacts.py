@@ -20,10 +20,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
-import errno
 import hashlib
-import json
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -36,32 +33,15 @@ from ..errors import (
     ArtifactNotFoundError,
     ConfigurationError,
     InvalidArtifactNameError,
-    StorageUnavailableError,
 )
-from ..formats import HEAD_SIZE, Encoded, check, decode, encode, kind_of
+from ..formats import HEAD_SIZE, Encoded, check, decode, encode
+from . import versions
 from .folder import INCOMING, Folder, storage_errors
 from .info import ArtifactInfo, valid_description, valid_metadata, valid_summary
 from .names import alike, artifact_name, is_artifact_name
 
 ARTIFACTS = "artifacts"
-MAX_INFO = 2**20
-"""Bytes of one ``.info.json``: metadata and description fit with all their escapes."""
-_INFO = re.compile(r"([1-9][0-9]{0,9})\.info\.json", re.ASCII)
-_NUMBERED = re.compile(r"([1-9][0-9]{0,9})\..*", re.ASCII | re.DOTALL)
 _Infos: TypeAlias = list[ArtifactInfo]  # inside the class, `list` is its method
-# What a link, a pipe, a folder or a giant in the place of a file fails with, and one deleted meanwhile.
-_FOREIGN = {
-    errno.EACCES,
-    errno.EFBIG,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ENXIO,
-}
-# How often to look again where a folder was replaced, or a version pruned, between two calls.
-_ATTEMPTS = 20
 
 
 @final
@@ -167,10 +147,10 @@ class ArtifactStore:
         """
         name = artifact_name(name)
         with self._open() as (artifacts, _):
-            for _attempt in range(_ATTEMPTS):
+            for _attempt in range(versions.ATTEMPTS):
                 # A version that was just there may be pruned by a writer: look again.
                 with contextlib.suppress(FileNotFoundError):
-                    if (found := _load(artifacts, name, version)) is not None:
+                    if (found := versions.load(artifacts, name, version)) is not None:
                         return found
                     break
             else:
@@ -194,7 +174,7 @@ class ArtifactStore:
         """Return what is known about the newest version, None if there is no such artifact."""
         name = artifact_name(name)
         with self._open() as (artifacts, _):
-            return _newest(artifacts, name)
+            return versions.newest(artifacts, name)
 
     def exists(self, name: str) -> bool:
         """Whether there is an artifact of this name."""
@@ -211,9 +191,9 @@ class ArtifactStore:
         name = artifact_name(name)
         found: _Infos = []
         with self._open() as (artifacts, _):
-            if (opened := _folder_of(artifacts, name)) is not None:
+            if (opened := versions.folder_of(artifacts, name)) is not None:
                 with opened as folder:
-                    found = _all(folder, name)
+                    found = versions.all_versions(folder, name)
         if not found:
             raise self._not_found(name, None)
         return found
@@ -228,8 +208,8 @@ class ArtifactStore:
         """
         name = artifact_name(name)
         with self._open() as (artifacts, incoming):
-            with contextlib.suppress(FileNotFoundError), _locked(artifacts, name) as folder:
-                if _versions(folder):
+            with contextlib.suppress(FileNotFoundError), versions.locked(artifacts, name) as folder:
+                if versions.present(folder):
                     # Renamed away as a whole: nobody sees an artifact that is half deleted.
                     trash = f"deleted-{secrets.token_hex(8)}"
                     artifacts.move(name, incoming, trash)
@@ -251,18 +231,19 @@ class ArtifactStore:
     def _commit(self, artifacts: Folder, incoming: Folder, written: str, info: ArtifactInfo) -> ArtifactInfo:
         """Give a written file the next version number and make it visible."""
         _make_folder(artifacts, info.name)
-        with _locked(artifacts, info.name, create=True) as folder:
-            version = max(_numbers(folder), default=0) + 1
+        with versions.locked(artifacts, info.name, create=True) as folder:
+            version = versions.next_number(folder)
             fields = info.to_dict() | {"version": version}
-            description = incoming.write(_info_text(fields))
+            description = incoming.write(versions.info_text(fields))
             try:
-                incoming.move(written, folder, _data_name(version, info.format))
+                incoming.move(written, folder, versions.data_name(version, info.format))
+                folder.sync()  # the data's name first: after a power cut no description stands alone
                 incoming.move(description, folder, f"{version}.info.json")
             finally:
                 incoming.remove(description)
             folder.sync()
-            _prune(folder, self._keep)
-            return ArtifactInfo.from_dict(fields, path=folder.path / _data_name(version, info.format))
+            versions.prune(folder, self._keep)
+            return ArtifactInfo.from_dict(fields, path=folder.path / versions.data_name(version, info.format))
 
     def _not_found(self, name: str, version: int | None) -> ArtifactNotFoundError:
         if version is not None and self.exists(name):
@@ -272,87 +253,6 @@ class ArtifactStore:
         return ArtifactNotFoundError(name, known=difflib.get_close_matches(name, names, n=3))
 
 
-def _data_name(version: int, format: str) -> str:
-    return f"{version}{kind_of(format)[0]}"
-
-
-def _info_text(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, indent=2).encode() + b"\n"
-
-
-def _numbers(folder: Folder) -> set[int]:
-    """Return every number in use, that of a version being made or half removed included."""
-    return {int(match[1]) for name in folder.names() if (match := _NUMBERED.fullmatch(name))}
-
-
-def _versions(folder: Folder) -> list[int]:
-    """Return the numbers of the complete versions, the newest first."""
-    found = (int(match[1]) for name in folder.names() if (match := _INFO.fullmatch(name)))
-    return sorted(found, reverse=True)
-
-
-def _pass_over(error: OSError) -> None:
-    """Pass over what is not (or no longer) an artifact's; other failures are not hidden."""
-    if error.errno not in _FOREIGN:
-        raise error
-
-
-def _info(folder: Folder, name: str, version: int) -> ArtifactInfo | None:
-    """Return what is known about a version; None if that was damaged from outside.
-
-    Raises
-    ------
-    FileNotFoundError
-        It was just pruned, so that newer ones have come.
-    """
-    try:
-        fields = json.loads(folder.read(f"{version}.info.json", MAX_INFO))
-        path = folder.file(_data_name(version, fields["format"]))
-        # The names on the disk count: a person may have renamed or copied the folder.
-        return ArtifactInfo.from_dict({**fields, "name": name, "version": version}, path=path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        _pass_over(error)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        pass  # the newest version that is whole is the one to show
-    return None
-
-
-def _folder_of(artifacts: Folder, name: str) -> Folder | None:
-    try:
-        return artifacts.folder(name)
-    except OSError as error:
-        _pass_over(error)
-    return None
-
-
-def _newest(artifacts: Folder, name: str, version: int | None = None) -> ArtifactInfo | None:
-    """Return what is known about the newest version that is whole, or about the one asked for."""
-    if (opened := _folder_of(artifacts, name)) is None:
-        return None
-    with opened as folder:
-        for _ in range(_ATTEMPTS):
-            with contextlib.suppress(FileNotFoundError):
-                wanted = (number for number in _versions(folder) if version in (None, number))
-                infos = (_info(folder, name, number) for number in wanted)
-                return next((info for info in infos if info is not None), None)
-    return None
-
-
-def _all(folder: Folder, name: str) -> _Infos:
-    """Return what is known about every version that is whole, the newest first."""
-    found: _Infos = []
-    for _ in range(_ATTEMPTS):
-        numbers = _versions(folder)
-        for number in numbers:
-            with contextlib.suppress(FileNotFoundError):
-                found += [info] if (info := _info(folder, name, number)) is not None else []
-        if found or not numbers:
-            break
-    return found
-
-
 def _entry(
     artifacts: Folder, name: str, known: tuple[tuple[int, ...], ArtifactInfo] | None
 ) -> tuple[tuple[int, ...] | None, ArtifactInfo | None]:
@@ -360,39 +260,12 @@ def _entry(
     stamp = artifacts.stamp(name)
     if known is not None and known[0] == stamp:
         return known
-    return stamp, _newest(artifacts, name)
+    return stamp, versions.newest(artifacts, name)
 
 
 def _copy(info: ArtifactInfo) -> ArtifactInfo:
     """Return it with metadata of its own: what a caller changes must not show in the next listing."""
     return replace(info, metadata=copy.deepcopy(info.metadata)) if info.metadata else info
-
-
-def _load(artifacts: Folder, name: str, version: int | None) -> tuple[Encoded, ArtifactInfo] | None:
-    if (info := _newest(artifacts, name, version)) is None:
-        return None
-    with artifacts.folder(name) as folder:
-        data = _read_data(folder, info)
-    return Encoded(format=info.format, data=data, summary=info.summary), info
-
-
-def _read_data(folder: Folder, info: ArtifactInfo) -> bytes:
-    try:
-        data = folder.read(_data_name(info.version, info.format), info.size)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise _changed(info) from error
-    if len(data) != info.size or hashlib.sha256(data).hexdigest() != info.sha256:
-        raise _changed(info)
-    return data
-
-
-def _changed(info: ArtifactInfo) -> ArtifactFormatError:
-    return ArtifactFormatError(
-        f"The file of artifact {info.name!r}, version {info.version}, was changed since it was saved.",
-        remedy="Load an older version, or save it again.",
-    )
 
 
 def _make_folder(artifacts: Folder, name: str) -> None:
@@ -404,35 +277,3 @@ def _make_folder(artifacts: Folder, name: str) -> None:
         if (twin := next(twins, None)) is not None:
             raise InvalidArtifactNameError(name, f"it is too like {twin!r}, which exists")
         artifacts.make(name)
-
-
-@contextlib.contextmanager
-def _locked(artifacts: Folder, name: str, *, create: bool = False) -> Iterator[Folder]:
-    """Open an artifact's folder and hold its lock; somebody may delete it while we wait."""
-    for _ in range(_ATTEMPTS):
-        if create:
-            artifacts.make(name)
-        try:
-            opened = artifacts.folder(name)
-        except FileNotFoundError:
-            if not create:
-                raise
-            continue
-        with opened as folder, folder.locked():
-            if artifacts.is_same(name, folder):
-                yield folder
-                return
-    raise StorageUnavailableError(
-        str(artifacts.path), f"Artifact {name!r} is deleted as fast as it is saved.", remedy="Try again."
-    )
-
-
-def _prune(folder: Folder, keep: int) -> None:
-    """Remove the oldest versions, and data that a process left which died before it was done."""
-    kept = set(_versions(folder)[:keep])
-    # The descriptions first: a version without one does not exist.
-    for name in sorted(folder.names(), key=lambda name: _INFO.fullmatch(name) is None):
-        match = _NUMBERED.fullmatch(name)
-        if match and int(match[1]) not in kept:
-            with contextlib.suppress(OSError):
-                folder.remove(name)

@@ -161,6 +161,18 @@ def test_folders_and_giants_in_place_of_files_are_passed_over(storage: FileStora
         storage.artifacts.save("file", 1)
 
 
+def test_a_planted_number_does_not_make_saves_vanish(storage: FileStorage, base: Path) -> None:
+    storage.artifacts.save("x", "old")
+    planted = base / "artifacts" / "x" / "9999999999.txt"
+    planted.touch()
+    with pytest.raises(StorageUnavailableError, match="no version number"):
+        storage.artifacts.save("x", "new")
+    assert storage.artifacts.load("x") == "old"
+    planted.rename(planted.with_name("9999999998.txt"))
+    assert storage.artifacts.save("x", "new").version == 9999999999
+    assert storage.artifacts.load("x") == "new"
+
+
 def test_a_link_as_requirements_file_is_neither_read_nor_written(
     storage: FileStorage, base: Path, tmp_path: Path
 ) -> None:
