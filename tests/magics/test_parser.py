@@ -1,0 +1,130 @@
+"""What may be typed behind %pcm, and what is said about what may not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from py_code_mode_jupyter.errors import ConfigurationError
+from py_code_mode_jupyter.magics.parser import COMMANDS, RunOptions, parse, run_options
+
+
+def options(line: str, cell: str | None = None) -> RunOptions:
+    return run_options(parse(line), line, cell)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("run 6 * 7", "6 * 7"),
+        ("run   6   *   7  ", "6   *   7"),
+        ("run print('a  b')", "print('a  b')"),
+        ("run -s lab 'quoted'", "'quoted'"),
+        ("run don't = 1", "don't = 1"),
+        ("run -t 3 f(-e) -s x", "f(-e) -s x"),
+        ("run -1 + 2", "-1 + 2"),
+        ("run -- -x", "-x"),
+        ("run {'a': '$b'}", "{'a': '$b'}"),
+        ("run -s 'my lab' x", "x"),
+    ],
+)
+def test_code_on_the_line_is_what_was_typed(line: str, code: str) -> None:
+    assert options(line).code == code
+
+
+def test_options_are_read_in_their_long_and_short_forms() -> None:
+    short = options("run -e venv -s lab -t 1.5 -o result --no-raise x")
+    long = options("run --executor venv --session=lab --timeout=1.5 --output result --no-raise x")
+    assert short == long
+    assert (short.executor, short.session, short.timeout, short.variable) == ("venv", "lab", 1.5, "result")
+
+
+def test_a_name_may_be_quoted() -> None:
+    assert options('run -s "my lab" x').session == "my lab"
+    assert options("run --session='my lab' x").session == "my lab"
+
+
+def test_a_run_raises_unless_told_otherwise() -> None:
+    assert options("run x").raises
+    assert not options("run --no-raise x").raises
+    assert not options("run -o result x").raises
+
+
+def test_a_timeout_may_be_infinite() -> None:
+    assert options("run -t inf x").timeout == math.inf
+
+
+def test_lines_of_a_cell_keep_the_numbers_that_the_user_sees() -> None:
+    assert options("run -e venv", "first\nsecond\n").code.splitlines()[1:] == ["first", "second"]
+
+
+def test_an_indented_cell_stays_one_block() -> None:
+    first, second = options("run", "  x = 1\n").code.splitlines()
+    assert first.startswith("  #")
+    assert second == "  x = 1"
+
+
+def test_a_cell_magic_below_stays_the_first_line() -> None:
+    assert options("run", "%%time\nx").code == "%%time\nx"
+
+
+@pytest.mark.parametrize(
+    ("line", "cell", "named"),
+    [
+        ("run -t abc x", None, ["timeout='abc'", "number of seconds"]),
+        ("run -t -1 x", None, ["timeout=-1.0", "above zero"]),
+        ("run -t nan x", None, ["timeout=nan"]),
+        ("run -t", None, ["%pcm run", "-t/--timeout", "expected one argument"]),
+        ("run -o 1x y", None, ["output='1x'", "variable's name"]),
+        ("run -o class y", None, ["output='class'"]),
+        ("run -e contaner x", None, ["executor='contaner'", "in-process, venv"]),
+        ("run -e container x", None, ["not in this release", "in-process, venv"]),
+        ("run -e vnev x", None, ["Did you mean 'venv'?"]),
+        ("run -e subprocess x", None, ["Did you mean 'venv'?"]),
+        ("run --timout 3 x", None, ["option='--timout'", "Did you mean '--timeout'?"]),
+        ("run -x y", None, ["option='-x'", "%pcm run --help"]),
+        ("run", None, ["nothing to run", "%%pcm run"]),
+        ("run", " \n\n", ["nothing to run", "below"]),
+        ("run x", "y", ["code='x'", "stands on the line"]),
+        ("rnu x", None, ["subcommand='rnu'", "Did you mean 'run'?"]),
+        ("quux", None, ["There are: run, sessions, stop"]),
+        ("--debg run x", None, ["Did you mean '--debug'?"]),
+        ("sessions now", None, ["argument='now'", "%pcm sessions"]),
+        ("stop a b", None, ["argument='b'", "%pcm stop"]),
+        ("stop a --all", None, ["not allowed with"]),
+        ("stop --al", None, ["Did you mean '--all'?"]),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(line: str, cell: str | None, named: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        options(line, cell)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert [part for part in named if part not in text] == []
+
+
+@pytest.mark.parametrize(
+    "line", ["", "--help", "-h", "run --help", "sessions -h", "stop --help", "run -e venv -h x"]
+)
+def test_help_is_printed_and_nothing_is_done(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert parse(line).name == ""
+    assert capsys.readouterr().out.startswith("usage: %pcm")
+
+
+def test_help_names_every_option_and_says_which_session_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    parse("run --help")
+    text = capsys.readouterr().out
+    assert [option for option in COMMANDS["run"].options if option not in text] == []
+    assert "current session" in text
+    assert "in-process or venv" in text
+
+
+def test_help_of_the_whole_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
+    parse("--help")
+    text = capsys.readouterr().out
+    assert [name for name in COMMANDS if name not in text] == []
+
+
+def test_help_asked_for_in_code_is_code() -> None:
+    assert options("run f --help").code == "f --help"
