@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.specifiers import SpecifierSet
 
 from ..errors import DependencyInstallError, RuntimeDepsDisabledError
 from ..results import DepsChange
-from ..storage.dependencies import parse_dependency
+from ..storage.dependencies import Dependency, parse_dependency
 from .uv import run_uv
 
 INSTALL_TIMEOUT = 600.0
@@ -42,11 +40,11 @@ class MemoryDeps:
 
     def add(self, spec: str) -> None:
         """Keep `spec`."""
-        self._specs[canonicalize_name(Requirement(spec).name)] = spec
+        self._specs[parse_dependency(spec).name] = spec
 
     def remove(self, name: str) -> None:
         """Forget the spec of this name."""
-        self._specs.pop(canonicalize_name(name), None)
+        self._specs.pop(parse_dependency(name).name, None)
 
     def list(self) -> list[str]:
         """Return all specs."""
@@ -187,12 +185,8 @@ class Deps:
         return "<deps: add, list, remove, sync>"
 
 
-def _is_present(wanted: Requirement, path: Sequence[str]) -> bool:
+def _is_present(wanted: Dependency, path: Sequence[str]) -> bool:
     if wanted.extras:
         return False
-    found = metadata.distributions(name=wanted.name, path=list(path))
-    with contextlib.suppress(StopIteration):
-        return next(iter(found)).version in wanted.specifier
-    return False
-
-
+    found = next(iter(metadata.distributions(name=wanted.name, path=list(path))), None)
+    return found is not None and SpecifierSet(wanted.specifier).contains(found.version, prereleases=True)

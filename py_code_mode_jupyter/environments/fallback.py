@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .venv.process import MARK, KernelProcess
+from .process import MARK, KernelProcess
 
 _START_TIMEOUT = 60.0
 

@@ -68,6 +68,8 @@ class _Run:
         self.future = future
         self.ending: RunEnding | None = None
         self.idle = False
+        self.started = False
+        self.interrupted = False
         self.timer: asyncio.TimerHandle | None = None
 
     def replied(self, ending: RunEnding) -> None:
@@ -135,6 +137,7 @@ class KernelRunner:
         self._run: _Run | None = None
         self._welcome: asyncio.Future[None] | None = None
         self._closed = False
+        self._late: asyncio.Future[None] | None = None
 
     @property
     def alive(self) -> bool:
@@ -173,8 +176,18 @@ class KernelRunner:
         await self._environment.close()
 
     async def interrupt(self) -> None:
-        """Send SIGINT, or what the place has for it."""
-        await self._environment.interrupt()
+        """Interrupt the run; if the kernel has not begun it yet, as soon as it does."""
+        if self._run is None or self._run.future.done():
+            return
+        self._run.interrupted = True
+        if self._run.started:
+            await self._environment.interrupt()
+
+    def _on_started(self, run: _Run) -> None:
+        run.started = True
+        if run.interrupted:
+            # Fast by contract: a signal, or a message on a control channel.
+            self._late = asyncio.ensure_future(self._environment.interrupt())
 
     async def stats(self) -> Mapping[str, Any]:
         """Return what the kernel uses."""
@@ -302,6 +315,8 @@ class KernelRunner:
         if msg_type == "stream":
             name = "stderr" if content.get("name") == "stderr" else "stdout"
             run.sink.write(name, str(content.get("text", "")))
+        elif msg_type == "execute_input":
+            self._on_started(run)
         elif msg_type == "status" and content.get("execution_state") == "idle":
             run.idle = True
             run.finish_if_complete()

@@ -20,8 +20,8 @@ from ..environments.broker import Broker
 from ..environments.deps import Deps, MemoryDeps
 from ..environments.fallback import ExplainingEnvironment
 from ..environments.venv.environment import VenvEnvironment, cache_folder
-from ..environments.venv.folder import OwnedFolder
-from ..environments.venv.process import KernelProcess, ipc_connection
+from ..environments.folder import OwnedFolder
+from ..environments.process import KernelProcess, ipc_connection
 from ..errors import CodeModeError, StorageError
 from ..storage import FileStorage, Storage
 from ..storage.root import storage_root

@@ -40,11 +40,10 @@ def _confine(spec: dict[str, Any]) -> dict[str, Any]:
         confine.confine_writes(map(Path, spec["writable"]))
     if spec["memory_limit"] is not None:
         confine.limit_memory(spec["memory_limit"])
-    library = Path(sysconfig.get_path("purelib"))
-    base = Path(spec["base"])
+    libraries = [sysconfig.get_path("purelib"), *spec["base"]]
     return {
         "write_confinement": not confine.can_create_in(Path(spec["outside"])),
-        "environment_writable": confine.can_create_in(library) or confine.can_create_in(base),
+        "environment_writable": any(confine.can_create_in(Path(library)) for library in libraries),
         "memory_limit": spec["memory_limit"],
         "landlock_abi": confine.landlock_abi(),
         "uid": os.getuid(),

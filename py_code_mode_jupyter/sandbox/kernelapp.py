@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -47,25 +48,56 @@ class SandboxKernel(IPythonKernel):
     _execute_sleep = 0.0
     descriptors: Descriptors | None = None
     place = ""
+    _interruptible = False
+    _missed = False
 
     @property
     def banner(self) -> str:
         """IPython's banner, and where this kernel runs."""
         return f"{super().banner}{self.place}\n"
 
+    def start(self) -> None:
+        """Serve messages, and let a signal wake the event loop whichever thread the system gives it to.
+
+        Else an interrupt of a top-level ``await`` may wait as long as the ``await`` does. asyncio
+        sets its wake-up descriptor for all signals once it handles any; nobody sends SIGURG.
+        """
+        super().start()
+        self.io_loop.asyncio_loop.add_signal_handler(signal.SIGURG, _nothing)
+
+    # Interrupts. One that struck between a request and its reply would cost the reply, and the
+    # client would wait for ever; so it raises only while code runs.
+
+    def pre_handler_hook(self) -> None:
+        """Take interrupts over, before each request."""
+        self._interruptible = self._missed = False
+        signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def post_handler_hook(self) -> None:
+        """Leave interrupts with the handler, which ignores them between requests."""
+
+    def _on_interrupt(self, number: int, frame: types.FrameType | None) -> None:
+        if self._interruptible:
+            raise KeyboardInterrupt
+        self._missed = True
+
     async def do_execute(self, code: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a cell; see ``IPythonKernel.do_execute``."""
         parent = self.get_parent("shell")
-        about = parent["metadata"].get("pcm")
+        self._interruptible = True
         try:
-            return await self._run(code, parent, about, args, kwargs)
+            if self._missed:
+                raise KeyboardInterrupt
+            reply = await self._run(code, parent, args, kwargs)
+            self._interruptible = False
+            return reply
         except KeyboardInterrupt as error:
-            # It came between the cell and the reply: without one the client would wait for ever.
+            self._interruptible = False
+            self.session.reply_buffers.pop(parent["header"]["msg_id"], None)
             return {"status": "error", "ename": type(error).__name__, "evalue": "", "traceback": []}
 
-    async def _run(
-        self, code: str, parent: dict[str, Any], about: dict[str, Any] | None, args: Any, kwargs: Any
-    ) -> dict[str, Any]:
+    async def _run(self, code: str, parent: dict[str, Any], args: Any, kwargs: Any) -> dict[str, Any]:
+        about = parent["metadata"].get("pcm")
         if self.descriptors is not None:
             self.descriptors.begin(parent["header"])
         try:
@@ -95,6 +127,10 @@ class SandboxKernel(IPythonKernel):
         # For a host that lacks the library to rebuild it.
         scalar = isinstance(result.result, str | int | float | bool)
         return {} if scalar else {"repr": repr(result.result)[:_MAX_REPR]}
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _frames(traceback: types.TracebackType | None, compiler: Any) -> Iterator[list[Any]]:

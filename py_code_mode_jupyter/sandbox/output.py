@@ -13,6 +13,7 @@ import os
 import select
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ipykernel.iostream import OutStream
@@ -66,15 +67,22 @@ class RunStream(OutStream):
 
 
 def let_threads_inherit_their_run() -> None:
-    """Make every new thread start in the context of the one that starts it, as Python 3.14 can."""
-    start = threading.Thread.start
+    """Make new threads, and work given to pools, run in the context of whoever starts it.
+
+    Python 3.14 does so for threads when told to; a pool's thread may be older than the run.
+    """
+    start, submit = threading.Thread.start, ThreadPoolExecutor.submit
 
     def start_in_context(self: threading.Thread) -> None:
         context, run = contextvars.copy_context(), self.run
         self.run = lambda: context.run(run)  # type: ignore[method-assign]
         start(self)
 
+    def submit_in_context(self: ThreadPoolExecutor, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return submit(self, contextvars.copy_context().run, fn, *args, **kwargs)
+
     threading.Thread.start = start_in_context  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = submit_in_context  # type: ignore[method-assign]
 
 
 class _Pipe:

@@ -1,8 +1,9 @@
-"""The base below every fresh environment: ipykernel and what it needs, compiled, read-only, shared.
+"""The bases below every fresh environment: what each kernel contains, compiled, read-only, shared.
 
-Installing ipykernel afresh would take half a second and starting it uncompiled another half. The
-base is built once per interpreter and set of packages; an environment is an empty one whose path
-leads on to it, so what is installed in a session lands in the session's own folder.
+Installing ipykernel afresh would take half a second and starting it uncompiled another half. So
+there is one base with ipykernel and what it needs per interpreter and set of versions, and one with
+this package per content. Both are built once; an environment is an empty one whose path leads on to
+them, so what is installed in a session lands in the session's own folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -31,77 +32,68 @@ PACKAGES = ("ipykernel", "ipywidgets", "matplotlib-inline", "packaging", "psutil
 """What every kernel contains beside this package."""
 _PINNED = ("ipykernel", "ipython", "jupyter-client", "pyzmq", "tornado", "traitlets", "matplotlib-inline")
 _COMPLETE = "complete"
+_UNUSED_AFTER = 60 * 86400
 
 
 class Base(NamedTuple):
-    """A base that is ready.
+    """Bases that are ready.
 
     Attributes
     ----------
-    packages
-        The folder to import from.
+    packages, own
+        The folders to import from: third parties', and this package's.
     installer
         A folder with pip alone, on the path only where packages may be added.
-    built_in
-        Seconds that building took just now, 0.0 if it was there.
     """
 
     packages: Path
+    own: Path
     installer: Path
-    built_in: float = 0.0
+
+    @property
+    def search_path(self) -> tuple[Path, ...]:
+        """What is on the path of every environment."""
+        return (self.packages, self.own)
 
 
 def ensure_base(cache: Path, interpreter: Path, *, timeout: float) -> Base:
-    """Return the base for `interpreter` below `cache`, building it if it is missing or was changed.
+    """Return the bases for `interpreter` below `cache`, building what is missing or was changed.
 
     It blocks; many processes may call it at once, one of them builds.
 
     Raises
     ------
     VenvError
-        It could not be built. Nothing half-made is ever used.
+        They could not be built. Nothing half-made is ever used.
     """
-    folder = cache / _key(interpreter)
-    if _is_intact(folder):
-        return _base(folder, 0.0)
+    python = [str(interpreter.resolve()), str(interpreter.stat().st_mtime_ns)]
+    packages = cache / f"base-{_key(*python, *_requirements())}"
+    own = cache / f"own-{_key(*python, *_own_files())}"
     try:
-        with _locked(cache, folder.name):
-            started = time.monotonic()
-            if not _is_intact(folder):
-                _log.warning("Building the base environment for %s; this is done once.", interpreter)
-                _build(folder, interpreter, timeout)
-                _log.warning("The base environment was built in %.1f s.", time.monotonic() - started)
-                return _base(folder, time.monotonic() - started)
+        _ensure(packages, lambda: _build_packages(packages, interpreter, timeout))
+        _ensure(own, lambda: _build_own(own, interpreter, timeout))
     except OSError as error:
         raise VenvError(
             f"The base environment could not be built in {cache}: {error.strerror or error}.",
-            remedy="Make the folder writable, or set XDG_CACHE_HOME to one that is.",
+            remedy="Make the folder writable.",
         ) from error
-    return _base(folder, 0.0)
+    return Base(packages / "packages", own / "packages", packages / "installer")
 
 
 def discard_if_changed(base: Base) -> bool:
-    """Remove a base that somebody has written to, so that no later session runs what they wrote.
+    """Remove bases that somebody has written to, so that no later session runs what they wrote.
 
     A process of the same user can write there unless it is confined; the change times tell.
     """
-    folder = base.packages.parent
-    if not (folder / _COMPLETE).exists() or _is_intact(folder, thorough=True):
-        return False
-    with _locked(folder.parent, folder.name):
-        _remove(folder)
-    return True
+    changed = [f.parent for f in base.search_path if (f.parent / _COMPLETE).exists() and not _is_unchanged(f.parent)]
+    for folder in changed:
+        with _locked(folder):
+            _remove(folder)
+    return bool(changed)
 
 
-def _base(folder: Path, built_in: float) -> Base:
-    return Base(folder / "packages", folder / "installer", built_in)
-
-
-def _key(interpreter: Path) -> str:
-    """Name the base by all that decides its content."""
-    parts = [str(interpreter.resolve()), *_requirements(), *_own_files()]
-    with contextlib.suppress(OSError):
-        parts.append(str(interpreter.stat().st_mtime_ns))
+def _key(*parts: str) -> str:
+    """Name a base by all that decides its content."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -124,31 +116,57 @@ def _own_files() -> list[str]:
     return [f"{path.relative_to(package)}:{path.stat().st_mtime_ns}" for path in files]
 
 
-@contextlib.contextmanager
-def _locked(cache: Path, name: str) -> Iterator[None]:
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (cache / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def _ensure(folder: Path, build: Callable[[], None]) -> None:
+    """Build `folder` unless it is there; whoever comes meanwhile waits."""
+    marker = folder / _COMPLETE
+    if not marker.exists():
+        with _locked(folder):
+            if not marker.exists():
+                _build(folder, build)
+    os.utime(marker)
 
 
-def _build(folder: Path, interpreter: Path, timeout: float) -> None:
+def _build(folder: Path, build: Callable[[], None]) -> None:
+    _log.warning("Building %s; this is done once.", folder)
+    started = time.monotonic()
     _remove(folder)
-    base = _base(folder, 0.0)
     try:
-        _install(base.packages, interpreter, _requirements(), timeout)
-        _install(base.installer, interpreter, ["pip"], timeout)
-        shutil.copytree(
-            _own_package(),
-            base.packages / _own_package().name,
-            ignore=shutil.ignore_patterns("__pycache__", "labextension"),
-        )
-        _compile(folder, interpreter, timeout)
+        build()
         _make_read_only(folder)
         (folder / _COMPLETE).write_text(_fingerprint(folder))
     except BaseException:
         _remove(folder)
         raise
+    _prune(folder.parent)
+    _log.warning("It was built in %.1f s.", time.monotonic() - started)
+
+
+def _prune(cache: Path) -> None:
+    """Remove bases that nothing has been started on for a long time."""
+    for marker in cache.glob(f"*/{_COMPLETE}"):
+        if time.time() - marker.stat().st_mtime > _UNUSED_AFTER:
+            with _locked(marker.parent):
+                _remove(marker.parent)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_packages(folder: Path, interpreter: Path, timeout: float) -> None:
+    _install(folder / "packages", interpreter, _requirements(), timeout)
+    _install(folder / "installer", interpreter, ["pip"], timeout)
+    _compile(folder, interpreter, timeout)
+
+
+def _build_own(folder: Path, interpreter: Path, timeout: float) -> None:
+    ignore = shutil.ignore_patterns("__pycache__", "labextension")
+    shutil.copytree(_own_package(), folder / "packages" / _own_package().name, ignore=ignore)
+    _compile(folder, interpreter, timeout)
 
 
 def _install(target: Path, interpreter: Path, packages: list[str], timeout: float) -> None:
@@ -182,12 +200,11 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _is_intact(folder: Path, *, thorough: bool = False) -> bool:
+def _is_unchanged(folder: Path) -> bool:
     try:
-        recorded = (folder / _COMPLETE).read_text()
+        return (folder / _COMPLETE).read_text() == _fingerprint(folder)
     except OSError:
         return False
-    return not thorough or recorded == _fingerprint(folder)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -18,9 +18,9 @@ from ...errors import ConfigurationError, UnsupportedCapabilityError, VenvError
 from ...sandbox.confine import landlock_abi
 from ..uv import run_uv
 from .base import Base, discard_if_changed, ensure_base
-from .folder import OwnedFolder
+from ..folder import OwnedFolder
 from .interpreters import find_interpreter
-from .process import MARK, KernelProcess, ipc_connection
+from ..process import MARK, KernelProcess, ipc_connection
 
 if TYPE_CHECKING:
     from ...config import SubprocessConfig
@@ -140,7 +140,7 @@ class VenvEnvironment:
     def _check_writable(self) -> None:
         """Refuse a writable path that would open what the confinement has to close."""
         assert self.base is not None
-        closed = (self._folder.path, self.base.packages)
+        closed = (self._folder.path, *self.base.search_path)
         named = [*self.config.writable_paths, *([self.config.working_dir] if self.config.working_dir else [])]
         for path in map(Path, named):
             if self.confined and any(place.resolve().is_relative_to(path.resolve()) for place in closed):
@@ -157,7 +157,7 @@ class VenvEnvironment:
         outcome = run_uv(["venv", *options, self._venv], timeout=timeout)
         if not outcome.ok:
             raise VenvError("The virtual environment could not be made.", log=outcome.log)
-        lines = [self.base.packages]
+        lines = list(self.base.search_path)
         if self.config.allow_runtime_deps:
             lines.append(self.base.installer)
         (self._site_packages() / "pcm_base.pth").write_text("".join(f"{line}\n" for line in lines))
@@ -170,7 +170,8 @@ class VenvEnvironment:
         return next((self._venv / "lib").glob("python3.*")) / "site-packages"
 
     async def relaunch(self) -> None:
-        """Launch a kernel in the environment that is there."""
+        """Launch a kernel in the environment that is there, in place of one that may have died."""
+        await self.kill()
         process = self._process = await self._off_loop(self._launch)
         self.died = process.died
         try:
@@ -203,7 +204,7 @@ class VenvEnvironment:
             "connection": {**self.connection, "key": self.connection["key"].decode()},
             "writable": self._writable() if self.confined else None,
             "memory_limit": self.config.memory_limit,
-            "base": str(self.base.packages),
+            "base": [str(path) for path in self.base.search_path],
             "outside": str(self._folder.path),
             "no_drop": self._no_drop,
             "banner": f"Isolated environment, removed with the kernel: {self._venv}",
@@ -253,7 +254,7 @@ class VenvEnvironment:
     def search_path(self) -> Sequence[str]:
         """Return the folders in which a package counts as present."""
         assert self.base is not None
-        return [str(self._site_packages()), str(self.base.packages)]
+        return [str(self._site_packages()), *map(str, self.base.search_path)]
 
     # Signals and the end
 

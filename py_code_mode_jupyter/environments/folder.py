@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from ...errors import VenvError
+from ..errors import VenvError
 
 _PREFIX = "pcm-venv-"
 _LOCK = "owner"

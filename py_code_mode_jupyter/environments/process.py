@@ -22,8 +22,8 @@ from typing import Any
 
 import psutil
 
-from ...errors import VenvError
-from ...sandbox.frames import FrameError, receive_frame, send_frame
+from ..errors import VenvError
+from ..sandbox.frames import FrameError, receive_frame, send_frame
 
 MARK = "PCM_ENVIRONMENT"
 """Environment variable that every process of one environment carries."""

@@ -1,0 +1,66 @@
+"""Every test of this folder runs against every place. A new place is one more line in `PLACES`."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from py_code_mode_jupyter import FileStorage, Session
+from py_code_mode_jupyter.execution import (
+    Executor,
+    InProcessConfig,
+    InProcessExecutor,
+    SubprocessConfig,
+    SubprocessExecutor,
+)
+
+Make = Callable[..., Executor]
+
+PLACES: dict[str, Make] = {
+    "in-process": lambda **fields: InProcessExecutor(InProcessConfig(**fields)),
+    "venv": lambda **fields: SubprocessExecutor(SubprocessConfig(**fields)),
+}
+
+
+@pytest.fixture(params=PLACES)
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes an executor of the place, with fields of its configuration."""
+    return PLACES[request.param]
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FileStorage:
+    return FileStorage(base_path=tmp_path / "storage")
+
+
+@pytest.fixture
+async def session(make: Make, storage: FileStorage) -> AsyncIterator[Session]:
+    """A running session of the place, closed afterwards."""
+    async with Session(storage, make()) as running:
+        yield running
+
+
+@pytest.fixture
+def open_session(make: Make, storage: FileStorage) -> Callable[..., Any]:
+    """``async with open_session(**fields)``: a session with a configuration of its own."""
+
+    @contextlib.asynccontextmanager
+    async def opened(**fields: Any) -> AsyncIterator[Session]:
+        async with Session(storage, make(**fields)) as running:
+            yield running
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def in_folders_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A current folder, and a folder for temporary files with a path short enough for sockets."""
+    monkeypatch.chdir(tmp_path)
+    with tempfile.TemporaryDirectory(prefix="pcm-t-", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield

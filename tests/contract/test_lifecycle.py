@@ -1,0 +1,171 @@
+"""Rule 7: closing is idempotent, survives cancellation, and leaves nothing. Starting, resetting, monitoring."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
+
+from py_code_mode_jupyter import FileStorage, RunStatus, Session
+from py_code_mode_jupyter.errors import ExecutorStateError
+from py_code_mode_jupyter.execution import Executor
+
+Make = Callable[..., Executor]
+
+
+def leftovers() -> dict[str, Any]:
+    """What a session may leave: processes, threads, descriptors, folders, kernelspecs."""
+    gc.collect()
+    return {
+        "processes": {p.pid for p in psutil.Process().children(recursive=True)},
+        "threads": {t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")},
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "folders": set(Path(tempfile.gettempdir()).glob("pcm-venv-*")),
+        "kernelspecs": set(KernelSpecManager().find_kernel_specs()),
+    }
+
+
+async def test_twenty_sessions_leave_nothing(make: Make, storage: FileStorage) -> None:
+    async with Session(storage, make()) as session:  # what is made once per process is made here
+        await session.run("1")
+    before = leftovers()
+    for _ in range(5):
+        sessions = [Session(storage, make()) for _ in range(4)]
+        await asyncio.gather(*(s.start() for s in sessions))
+        assert [r.value for r in await asyncio.gather(*(s.run("6 * 7") for s in sessions))] == [42] * 4
+        await asyncio.gather(*(s.close() for s in sessions))
+    assert leftovers() == before
+
+
+async def test_children_of_the_code_end_with_the_session(open_session: Callable[..., Any]) -> None:
+    async with open_session() as session:
+        if not session.supports("process_isolation"):
+            pytest.skip("in-process, children are the host's own")
+        code = (
+            "import subprocess\n"
+            "plain = subprocess.Popen(['sleep', '300'])\n"
+            "away = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+            "daemon = subprocess.Popen(['sh', '-c', 'setsid sleep 300 & echo $!'], stdout=-1)\n"
+            "[plain.pid, away.pid, int(daemon.stdout.readline())]"
+        )
+        pids = (await session.run(code)).value
+        assert all(runs(pid) for pid in pids)
+    assert not [pid for pid in pids if runs(pid)]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not yet reaped by its new parent does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def test_closing_twice_and_before_the_start_is_fine(make: Make, storage: FileStorage) -> None:
+    session = Session(storage, make())
+    await session.close()
+    await session.start()
+    await session.close()
+    await session.close()
+
+
+async def test_a_closed_session_says_so(make: Make, storage: FileStorage) -> None:
+    session = Session(storage, make())
+    with pytest.raises(ExecutorStateError, match="not running"):
+        await session.run("1")
+    await session.start()
+    await session.close()
+    with pytest.raises(ExecutorStateError, match="not running"):
+        await session.run("1")
+
+
+async def test_an_executor_can_be_used_again_but_not_twice_at_once(make: Make, storage: FileStorage) -> None:
+    executor = make()
+    async with Session(storage, executor) as session:
+        await session.run("kept = 1")
+        with pytest.raises(ExecutorStateError, match="already running"):
+            await Session(storage, executor).start()
+        assert (await session.run("kept")).value == 1
+    async with Session(storage, executor) as session:
+        assert (await session.run("'kept' in globals()")).value is False
+
+
+@pytest.mark.parametrize("after", [0.0, 0.005, 0.05, 0.15, 0.3])
+async def test_a_start_that_is_cancelled_leaves_nothing(make: Make, storage: FileStorage, after: float) -> None:
+    async with Session(storage, make()) as session:
+        await session.run("1")
+    before = leftovers()
+    starting = asyncio.create_task(Session(storage, executor := make()).start())
+    await asyncio.sleep(after)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await executor.close()
+    assert leftovers() == before
+
+
+async def test_a_close_that_is_cancelled_still_removes_everything(make: Make, storage: FileStorage) -> None:
+    async with Session(storage, make()) as session:
+        await session.run("1")
+    before = leftovers()
+    session = Session(storage, make())
+    await session.start()
+    closing = asyncio.create_task(session.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    for _ in range(200):
+        if leftovers() == before:
+            break
+        await asyncio.sleep(0.05)
+    assert leftovers() == before
+
+
+async def test_closing_ends_a_run_that_is_under_way(make: Make, storage: FileStorage) -> None:
+    session = Session(storage, make())
+    await session.start()
+    run = asyncio.create_task(session.run("import time\ntime.sleep(60)"))
+    await asyncio.sleep(0.3)
+    await session.close()
+    result = await asyncio.wait_for(run, 10)
+    assert result.status is RunStatus.DIED
+
+
+async def test_reset_forgets_variables_and_keeps_the_session(session: Session) -> None:
+    await session.run("kept = 7\nimport threading")
+    await session.reset()
+    result = await session.run("'kept' in globals()")
+    assert (result.value, result.state_preserved) == (False, True)
+    assert (await session.run("artifacts.list()")).is_ok
+
+
+async def test_stats_and_probe_answer(session: Session) -> None:
+    await session.run("sum(range(1_000_000))")
+    stats = await session.stats()
+    assert stats["runs"] == 1
+    assert stats["state"] == "idle"
+    assert stats["memory"] > 2**20
+    assert stats["cpu"] > 0
+    assert stats["uptime"] > 0
+    assert psutil.pid_exists(stats["pid"])
+    probe = await session.probe()
+    assert probe["measured"]["process_isolation"] is session.supports("process_isolation")
+    assert "max_output" in probe["configured"]
+
+
+async def test_a_session_works_without_an_event_loop_of_its_own(make: Make, storage: FileStorage) -> None:
+    """As a script uses it: one `asyncio.run` for everything, in a thread that has no loop yet."""
+
+    async def main() -> Any:
+        async with Session(storage, make()) as session:
+            return (await session.run("6 * 7")).value
+
+    assert await asyncio.to_thread(lambda: asyncio.run(main())) == 42
