@@ -142,7 +142,7 @@ class Gate:
         self.ended: Any = None
         self.suspended = False
         self.delivered_to: object = None
-        self._pending = False
+        self.pending = False
         self._armed = False
         self._nudge = nudge
         # Held for a few assignments only, never while user code runs: interrupting cannot block.
@@ -152,14 +152,14 @@ class Gate:
     def begin(self) -> None:
         """Announce a run, from any thread: from now on interrupts count."""
         with self._lock:
-            self._pending = self._armed = self.suspended = False
+            self.pending = self._armed = self.suspended = False
             self.delivered_to = None
             self.active = True
 
     def end(self) -> None:
         """End the run: an interrupt that has not arrived is forgotten."""
         with self._lock:
-            self.active = self._pending = False
+            self.active = self.pending = False
 
     def interrupt(self) -> None:
         """Interrupt the run, if there is one; returns at once."""
@@ -171,7 +171,7 @@ class Gate:
                 self._armed = True
                 _arm(self.ident, Interrupt)
             else:
-                self._pending = True
+                self.pending = True
         wake(self.ident)
         self._nudge()
 
@@ -195,14 +195,14 @@ class Gate:
 
     def request(self) -> None:
         """Ask for an interrupt at the next entry into user code."""
-        self._pending = True
+        self.pending = True
 
     def take_pending(self) -> bool:
         """Whether an interrupt is due on entering user code; it is taken."""
         if self.doomed:
             raise Ended
-        if self._pending:
-            self._pending = False
+        if self.pending:
+            self.pending = False
             return True
         return False
 
@@ -214,11 +214,11 @@ class Gate:
         try:
             self._disarm()
         except (KeyboardInterrupt, Ended):
-            self._pending = True
+            self.pending = True
             try:
                 self._disarm()
             except (KeyboardInterrupt, Ended):
-                self._pending = True
+                self.pending = True
                 self._disarm()
 
     def _disarm(self) -> None:
@@ -226,7 +226,7 @@ class Gate:
             _arm(self.ident, None)
             if self._armed:
                 self._armed = False
-                self._pending = True
+                self.pending = True
 
 
 def run_open(gate: Gate, call: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
@@ -245,17 +245,17 @@ def run_open(gate: Gate, call: Callable[..., Any], *args: Any) -> tuple[Any, Bas
     if not outer:
         if gate.ended is not None:
             gate.ended.__init__ = _CALM
-        _settle(gate)
+        # Inline, and with plain assignments: what is pending may be raised at the entry of any call.
+        try:
+            gate.settle()
+        except (KeyboardInterrupt, Ended):
+            gate.pending = True
+            try:
+                gate.settle()
+            except (KeyboardInterrupt, Ended):
+                gate.pending = True
+                gate.settle()
     return value, error
-
-
-def _settle(gate: Gate) -> None:
-    # What is pending may be raised at the entry of settle(), before its own handlers.
-    try:
-        gate.settle()
-    except (KeyboardInterrupt, Ended):
-        gate.request()
-        gate.settle()
 
 
 def shielded(call: Callable[..., object], *args: Any) -> None:
@@ -265,8 +265,12 @@ def shielded(call: Callable[..., object], *args: Any) -> None:
         call(*args)
         return
     gate.open = False
-    _settle(gate)
     try:
+        try:
+            gate.settle()
+        except (KeyboardInterrupt, Ended):
+            gate.pending = True
+            gate.settle()
         call(*args)
     finally:
         gate.open = True
