@@ -53,6 +53,10 @@ class PcmMagics(Magics):
         """
         debug = self.debug
         try:
+            if cell is not None and not line.strip():
+                raise ConfigurationError(
+                    "subcommand", "", "none was given.", remedy="Did you mean `%%pcm run`?"
+                )
             command = parse(line)
             debug = debug or command.debug
             self._do(command, line, cell)

@@ -114,7 +114,9 @@ def _run_parser() -> Parser:
     bind = "bind the ExecutionResult to this variable; a failed run does not end the cell then"
     parser.add_argument("-o", "--output", metavar="VAR", help=bind)
     parser.add_argument("--no-raise", action="store_true", help="let the notebook go on if the run fails")
-    parser.add_argument("code", nargs=argparse.REMAINDER, metavar="CODE", help="the code, for %%pcm with one %%")
+    parser.add_argument(
+        "code", nargs=argparse.REMAINDER, metavar="CODE", help="the code, for %%pcm with one %%"
+    )
     parser.usage = "%(prog)s [-h] [-e EXECUTOR] [-s NAME] [-t SECONDS] [-o VAR] [--no-raise] [CODE]"
     return parser
 

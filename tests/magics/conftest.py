@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import os
@@ -200,6 +201,7 @@ def shell() -> Iterator[Shell]:
     yield Shell(made)
     made.run_cell("%unload_ext py_code_mode_jupyter")
     made.atexit_operations()
+    atexit.unregister(made.atexit_operations)
     InteractiveShell.clear_instance()
 
 
