@@ -64,7 +64,7 @@ def decode(buffers: Sequence[Buffer]) -> Any:
         raise
     except ImportError as error:
         raise TransferError(f"The value needs {error.name}, which is not installed here.") from error
-    except Exception as error:  # noqa: BLE001 - forged bytes fail in whatever way their author likes
+    except Exception as error:
         raise TransferError(f"The encoded value is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -257,7 +257,9 @@ class _Decoder:
         if "range" in node:
             return pd.RangeIndex(*map(int, node["range"]), name=names[0])
         if "tuples" in node:
-            return pd.MultiIndex.from_tuples([tuple(map(self.value, row)) for row in node["tuples"]], names=names)
+            return pd.MultiIndex.from_tuples(
+                [tuple(map(self.value, row)) for row in node["tuples"]], names=names
+            )
         return pd.Index(self.column(node["column"]), name=names[0])
 
     def dataframe(self, node: dict[str, Any]) -> Any:
@@ -270,7 +272,9 @@ class _Decoder:
         return frame
 
     def series(self, node: dict[str, Any]) -> Any:
-        return self.column(node["column"]).set_axis(self.index(node["index"])).rename(self.value(node["name"]))
+        return (
+            self.column(node["column"]).set_axis(self.index(node["index"])).rename(self.value(node["name"]))
+        )
 
     def polars(self, node: dict[str, Any]) -> Any:
         import io

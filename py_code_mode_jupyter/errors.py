@@ -209,7 +209,11 @@ class ArtifactNotFoundError(StorageError, KeyError):
 
     def __init__(self, name: str, *, version: int | None = None, known: Sequence[str] = ()) -> None:
         which = f"version {version} of artifact {name!r}" if version is not None else f"artifact {name!r}"
-        hint = f"Did you mean {', '.join(map(repr, known))}?" if known else "artifacts.list() shows what is there."
+        hint = (
+            f"Did you mean {', '.join(map(repr, known))}?"
+            if known
+            else "artifacts.list() shows what is there."
+        )
         super().__init__(f"There is no {which}.", remedy=hint)
         self.name = name
         self.version = version

@@ -52,7 +52,10 @@ class Session:
     ) -> None:
         if not hasattr(storage, "artifacts") or not hasattr(storage, "deps"):
             raise ConfigurationError(
-                "storage", storage, "not a storage.", remedy="Give e.g. FileStorage(base_path=Path('./data'))."
+                "storage",
+                storage,
+                "not a storage.",
+                remedy="Give e.g. FileStorage(base_path=Path('./data')).",
             )
         self.storage = storage
         self.executor = executor if executor is not None else _in_process()

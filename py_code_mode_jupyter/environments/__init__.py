@@ -1,0 +1,1 @@
+"""The places where code runs: one room each, and what they share."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import BrokerError, CodeModeError
 from ..formats import Encoded
-from ..results import DepsChange
 
 if TYPE_CHECKING:
+    from ..results import DepsChange
     from ..storage import Storage
     from .deps import Deps
 
@@ -64,9 +64,12 @@ class Broker:
             answer, data = operation(params, payload)
         except CodeModeError as error:
             return {"id": number, "error": _describe(error)}, b""
-        except Exception:  # the host must outlive whatever isolated code sends
+        except Exception:  # noqa: BLE001 - the host must outlive whatever isolated code sends
             _log.exception("A request of isolated code failed")
-            return {"id": number, "error": {"kind": "BrokerError", "message": "The host failed; see its log."}}, b""
+            return {
+                "id": number,
+                "error": {"kind": "BrokerError", "message": "The host failed; see its log."},
+            }, b""
         return {"id": number, **answer}, data
 
     def _artifacts(self) -> Any:

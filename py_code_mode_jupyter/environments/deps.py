@@ -22,10 +22,10 @@ INSTALL_TIMEOUT = 600.0
 class Record(Protocol):
     """The list of dependencies that a storage keeps."""
 
-    def add(self, spec: str) -> None:
+    def add(self, spec: str) -> object:
         """Keep `spec`, in place of one of the same name."""
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str) -> object:
         """Forget the spec of this name."""
 
     def list(self) -> list[str]:
@@ -161,14 +161,24 @@ class Deps:
 
     def _run_installer(self, specs: Sequence[str]) -> None:
         options = ["--only-binary", ":all:"] if self._wheels_only else []
-        arguments = ["pip", "install", "--python", self._site.interpreter(), "--link-mode", "copy", *options]
+        arguments: list[str | Path] = [
+            "pip",
+            "install",
+            "--python",
+            self._site.interpreter(),
+            "--link-mode",
+            "copy",
+            *options,
+        ]
         outcome = run_uv([*arguments, "--", *specs], timeout=INSTALL_TIMEOUT)
         if outcome.ok:
             return
         text = ", ".join(specs)
         if outcome.unreachable:
             message = f"{text} could not be installed: the package index cannot be reached."
-            remedy = "Check the network, or give the packages with the configuration's deps while there is one."
+            remedy = (
+                "Check the network, or give the packages with the configuration's deps while there is one."
+            )
         else:
             message, remedy = f"{text} could not be installed.", "Check the name and the version."
         raise DependencyInstallError(text, message, log=outcome.log, remedy=remedy)
@@ -178,7 +188,7 @@ class Deps:
             raise RuntimeDepsDisabledError(
                 spec,
                 "Packages cannot be changed in this session: it was started with allow_runtime_deps=False.",
-                remedy="List what is needed in the configuration's deps, or in the storage, before the start.",
+                remedy="Name what is needed in the configuration's deps or in the storage before the start.",
             )
 
     def __repr__(self) -> str:

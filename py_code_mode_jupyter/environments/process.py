@@ -55,7 +55,14 @@ class KernelProcess:
     """
 
     def __init__(
-        self, command: list[str], spec: Mapping[str, Any], *, env: dict[str, str], cwd: Path, serve: Serve, log: Path
+        self,
+        command: list[str],
+        spec: Mapping[str, Any],
+        *,
+        env: dict[str, str],
+        cwd: Path,
+        serve: Serve,
+        log: Path,
     ) -> None:
         self._command, self._spec, self._env, self._cwd = command, dict(spec), env, cwd
         self._serve, self._log = serve, log
@@ -71,7 +78,9 @@ class KernelProcess:
         """Start both threads; `ready` tells how it went."""
         self._sock, theirs = socket.socketpair()
         for work, arguments in ((self._own, (theirs,)), (self._converse, ())):
-            thread = threading.Thread(target=work, args=arguments, name=f"pcm-venv-{work.__name__}", daemon=True)
+            thread = threading.Thread(
+                target=work, args=arguments, name=f"pcm-venv-{work.__name__}", daemon=True
+            )
             self._threads.append(thread)
             thread.start()
 
@@ -81,7 +90,7 @@ class KernelProcess:
         """Start the process and wait for it, in the thread that its life is tied to."""
         try:
             with theirs, self._log.open("wb") as log:
-                process = subprocess.Popen(  # noqa: S603 - our interpreter and our module
+                process = subprocess.Popen(
                     [*self._command, str(theirs.fileno())],
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
@@ -130,7 +139,9 @@ class KernelProcess:
         if self._ending:
             return "The process was ended."
         if code >= 0:
-            return f"The process ended by itself with status {code} (os._exit, or a crash of the interpreter)."
+            return (
+                f"The process ended by itself with status {code} (os._exit, or a crash of the interpreter)."
+            )
         name = signal.Signals(-code).name
         hints = {
             "SIGSEGV": ": a segmentation fault in native code",

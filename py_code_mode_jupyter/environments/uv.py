@@ -64,7 +64,7 @@ def run_uv(arguments: Sequence[str | Path], *, timeout: float) -> Outcome:
     command = [find_uv(), "--color=never", "--no-progress", *map(str, arguments)]
     environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed program; arguments are validated specs and our paths
+        done = subprocess.run(
             command,
             capture_output=True,
             text=True,

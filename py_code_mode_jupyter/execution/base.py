@@ -114,7 +114,8 @@ class BaseExecutor(abc.ABC):
     def _place(self) -> Runner:
         if self._runner is None:
             raise ExecutorStateError(
-                "The executor is not running.", remedy="Use it through `async with Session(...)`, or start it."
+                "The executor is not running.",
+                remedy="Use it through `async with Session(...)`, or start it.",
             )
         return self._runner
 
@@ -249,7 +250,9 @@ class BaseExecutor(abc.ABC):
         request = RunRequest(code=_identifier(name), store_history=False)
         result = await self._run(request, self.default_timeout, None)
         if result.exception is not None and result.exception.name == "NameError":
-            raise TransferError(f"The session has no variable {name!r}.", remedy="Run the code that sets it first.")
+            raise TransferError(
+                f"The session has no variable {name!r}.", remedy="Run the code that sets it first."
+            )
         if not result.is_ok:
             raise TransferError(f"The variable {name!r} could not be read: {result.error}")
         if result.value_is_repr:
@@ -374,4 +377,6 @@ def _copy(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, target)
     except OSError as error:
-        raise TransferError(f"{source} could not be copied to {target}: {error.strerror or error}.") from error
+        raise TransferError(
+            f"{source} could not be copied to {target}: {error.strerror or error}."
+        ) from error

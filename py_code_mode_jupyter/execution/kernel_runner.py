@@ -97,7 +97,7 @@ class _Socket:
         self._socket = socket
         self._handle = handle
         self._loop = asyncio.get_running_loop()
-        self._fd = socket.getsockopt(zmq.FD)
+        self._fd = socket.fileno()
         self._loop.add_reader(self._fd, self._drain)
 
     @property
@@ -166,7 +166,9 @@ class KernelRunner:
         """Kill the kernel and all it started."""
         await self._environment.kill()
         self._end_run("The process was killed because it did not stop when interrupted.")
-        return "It did not stop when interrupted, so its process was killed; the session's variables are lost."
+        return (
+            "It did not stop when interrupted, so its process was killed; the session's variables are lost."
+        )
 
     async def close(self) -> None:
         """End the kernel and remove its place."""
@@ -273,7 +275,7 @@ class KernelRunner:
         if self._environment.died.done():
             self._end_run(self._environment.died.result())
             return run.future
-        self._wire.send(self._shell.zmq, message, buffers=buffers)
+        self._wire.send(self._shell.zmq, message, buffers=[memoryview(buffer) for buffer in buffers])
         self._shell.poke()
         return run.future
 

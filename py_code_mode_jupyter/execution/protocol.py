@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 if TYPE_CHECKING:
     from ..results import DepsChange, ExecutionResult, Output
@@ -42,7 +42,7 @@ class Executor(Protocol):
     A failure of the code is an `ExecutionResult`; a failure of the executor is an `ExecutorError`.
     """
 
-    name: str
+    name: ClassVar[str]
     """``in-process``, ``venv`` or ``container``."""
 
     config: Any

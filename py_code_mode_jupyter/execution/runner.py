@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..results import OutputSink, RunEnding, RunRequest
+if TYPE_CHECKING:
+    from ..results import OutputSink, RunEnding, RunRequest
 
 
 class Runner(Protocol):

@@ -66,5 +66,3 @@ class SubprocessExecutor(BaseExecutor):
         if self.config.memory_limit is not None:
             found.add(Capability.MEMORY_LIMIT)
         return frozenset(found)
-
-

@@ -10,24 +10,25 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from jupyter_client.provisioning import KernelProvisionerBase
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Bool, Float, List, Unicode
 
 from ..config import SubprocessConfig
-from ..environments.broker import Broker
-from ..environments.deps import Deps, MemoryDeps
 from ..environments.fallback import ExplainingEnvironment
-from ..environments.venv.environment import VenvEnvironment, cache_folder
 from ..environments.folder import OwnedFolder
+from ..environments.personal import personal_broker
 from ..environments.process import KernelProcess, ipc_connection
-from ..errors import CodeModeError, StorageError
-from ..storage import FileStorage, Storage
-from ..storage.root import storage_root
+from ..environments.venv.environment import VenvEnvironment, cache_folder
+from ..errors import CodeModeError
+
+if TYPE_CHECKING:
+    from jupyter_client.connect import KernelConnectionInfo
+    from jupyter_client.manager import KernelManager
 
 
-class VenvProvisioner(KernelProvisionerBase):  # type: ignore[misc]
+class VenvProvisioner(KernelProvisionerBase):
     """Starts a kernel in a fresh virtual environment of its own.
 
     Where that fails it starts a kernel that explains in the notebook what went wrong; restarting
@@ -35,12 +36,18 @@ class VenvProvisioner(KernelProvisionerBase):  # type: ignore[misc]
     (``c.VenvProvisioner...``) or in the kernelspec's ``metadata.kernel_provisioner.config``.
     """
 
-    python_version = Unicode("", help="Python version such as '3.12'; empty: that of Jupyter.").tag(config=True)
-    allow_runtime_deps = Bool(True, help="Whether packages may be added to a running kernel.").tag(config=True)
+    python_version = Unicode("", help="Python version such as '3.12'; empty: that of Jupyter.").tag(
+        config=True
+    )
+    allow_runtime_deps = Bool(True, help="Whether packages may be added to a running kernel.").tag(
+        config=True
+    )
     deps = List(Unicode(), help="Packages to install when a kernel starts.").tag(config=True)
     env = List(Unicode(), help="Variables to pass on ('NAME') or to set ('NAME=value').").tag(config=True)
     memory_limit = Unicode("", help="Memory of each process, such as '2g'; empty: no limit.").tag(config=True)
-    venv_dir = Unicode("", help="Folder to make environments in; empty: the temporary folder.").tag(config=True)
+    venv_dir = Unicode("", help="Folder to make environments in; empty: the temporary folder.").tag(
+        config=True
+    )
     confine_writes = Bool(
         None, allow_none=True, help="Let code write in its own folders only; None: where packages are locked."
     ).tag(config=True)
@@ -68,12 +75,13 @@ class VenvProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         kwargs.pop("extra_arguments", None)
         return await super().pre_launch(cmd=[], **kwargs)
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the kernel, or one that explains; called by `KernelManager.launch_kernel`."""
         if self._home is None:
             self._home = OwnedFolder(None)
             await asyncio.to_thread(self._home.create)
-            self.connection_info = ipc_connection(self._home.sockets(), self.parent.session.key)
+            key = cast("KernelManager", self.parent).session.key
+            self.connection_info = cast("KernelConnectionInfo", ipc_connection(self._home.sockets(), key))
         environ: Mapping[str, str] = kwargs.get("env") or os.environ
         self._cwd = Path(kwargs.get("cwd") or Path.cwd())
         try:
@@ -81,14 +89,14 @@ class VenvProvisioner(KernelProvisionerBase):  # type: ignore[misc]
         except CodeModeError as error:
             self.log.error("The isolated environment could not be made: %s", error)
             await self._explain(error)
-        return dict(self.connection_info)
+        return self.connection_info.copy()
 
     async def _launch(self, environ: Mapping[str, str]) -> None:
         await self._drop_fallback()
         if self._environment is None:
             self._environment = environment = self._make(environ)
             try:
-                await environment.start(connection=self.connection_info, environ=environ, cwd=self._cwd)
+                await environment.start(connection=dict(self.connection_info), environ=environ, cwd=self._cwd)
                 await self._install(environment)
             except BaseException:
                 self._environment = None
@@ -101,10 +109,13 @@ class VenvProvisioner(KernelProvisionerBase):  # type: ignore[misc]
     def _make(self, environ: Mapping[str, str]) -> VenvEnvironment:
         config = self._config()
         environment = VenvEnvironment(config, cache=cache_folder())
-        storage = self._storage(environ)
-        record = MemoryDeps() if storage is None else storage.deps
-        deps = Deps(record, environment, allowed=config.allow_runtime_deps, wheels_only=environment.confined)
-        environment.broker = Broker(storage, deps)
+        environment.broker = personal_broker(
+            environ,
+            self.storage_root,
+            environment,
+            allowed=config.allow_runtime_deps,
+            wheels_only=environment.confined,
+        )
         return environment
 
     def _config(self) -> SubprocessConfig:
@@ -120,20 +131,13 @@ class VenvProvisioner(KernelProvisionerBase):  # type: ignore[misc]
             startup_timeout=self.startup_timeout,
         )
 
-    def _storage(self, environ: Mapping[str, str]) -> Storage | None:
-        try:
-            return FileStorage(storage_root(environ, self.storage_root))
-        except StorageError as error:
-            # A kernel without storage is worth more than none.
-            self.log.warning("This kernel has no storage: %s", error)
-            return None
-
     async def _install(self, environment: VenvEnvironment) -> None:
         if environment.config.deps and environment.broker is not None:
             await asyncio.to_thread(environment.broker.deps.install, environment.config.deps)
 
     async def _explain(self, error: CodeModeError) -> None:
-        reason = f"The isolated environment could not be made, so nothing is run.\n{error}\nThen restart the kernel."
+        headline = "The isolated environment could not be made, so nothing is run."
+        reason = f"{headline}\n{error}\nThen restart the kernel."
         self._fallback = ExplainingEnvironment(dict(self.connection_info), reason)
         await self._fallback.start()
         self._process = self._fallback.process

@@ -76,7 +76,9 @@ class Channel:
             try:
                 send_frame(self._sock, header, payload)
             except FrameError as error:
-                self._answer({"id": header.get("id"), "error": {"kind": "TransferError", "message": str(error)}})
+                self._answer(
+                    {"id": header.get("id"), "error": {"kind": "TransferError", "message": str(error)}}
+                )
             except OSError:
                 _host_is_gone()
 

@@ -31,7 +31,9 @@ def send_frame(sock: socket.socket, header: dict[str, Any], payload: Payload = b
         sock.sendall(payload)
 
 
-def receive_frame(sock: socket.socket, *, max_payload: int = MAX_PAYLOAD) -> tuple[dict[str, Any], bytearray] | None:
+def receive_frame(
+    sock: socket.socket, *, max_payload: int = MAX_PAYLOAD
+) -> tuple[dict[str, Any], bytearray] | None:
     """Return the next frame, or None at the end of the stream.
 
     Raises

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 import types
@@ -46,13 +47,15 @@ class SandboxKernel(IPythonKernel):
 
     # Our own host matches reply and idle status; a fixed sleep would only delay both.
     _execute_sleep = 0.0
+    session: SandboxSession
+    shell: Any
     descriptors: Descriptors | None = None
     place = ""
     _interruptible = False
     _missed = False
 
     @property
-    def banner(self) -> str:
+    def banner(self) -> str:  # type: ignore[override]
         """IPython's banner, and where this kernel runs."""
         return f"{super().banner}{self.place}\n"
 
@@ -63,7 +66,8 @@ class SandboxKernel(IPythonKernel):
         sets its wake-up descriptor for all signals once it handles any; nobody sends SIGURG.
         """
         super().start()
-        self.io_loop.asyncio_loop.add_signal_handler(signal.SIGURG, _nothing)
+        loop: asyncio.AbstractEventLoop = getattr(self.io_loop, "asyncio_loop")  # noqa: B009 - tornado declares it on a subclass
+        loop.add_signal_handler(signal.SIGURG, _nothing)
 
     # Interrupts. One that struck between a request and its reply would cost the reply, and the
     # client would wait for ever; so it raises only while code runs.

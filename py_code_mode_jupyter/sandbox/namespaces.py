@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..formats import Encoded, decode, encode
+from ..formats.info import ArtifactInfo
 from ..results import DepsChange
-from ..storage.info import ArtifactInfo
 
 if TYPE_CHECKING:
     from .channel import Channel

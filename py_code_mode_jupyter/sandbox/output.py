@@ -43,13 +43,13 @@ class RunStream(OutStream):
     def parent_header(self, value: Parent) -> None:
         self._parent_header.set(value)
 
-    def write(self, string: str) -> int | None:
+    def write(self, string: str) -> int:
         """Write text for the run that the caller belongs to."""
-        written = super().write(string)
+        super().write(string)
         self._pending += len(string)
         if self._pending > _PENDING:
             self.flush()
-        return written
+        return len(string)
 
     def write_for(self, parent: Parent, text: str) -> None:
         """Write text for the run `parent`."""
@@ -82,7 +82,7 @@ def let_threads_inherit_their_run() -> None:
         return submit(self, contextvars.copy_context().run, fn, *args, **kwargs)
 
     threading.Thread.start = start_in_context  # type: ignore[method-assign]
-    ThreadPoolExecutor.submit = submit_in_context  # type: ignore[method-assign]
+    ThreadPoolExecutor.submit = submit_in_context  # type: ignore[method-assign,assignment]
 
 
 class _Pipe:

@@ -1,9 +1,9 @@
 """What outlives a session: artifacts and dependencies, in a folder that people can read."""
 
+from ..formats.info import ArtifactInfo
 from .artifacts import ArtifactStore
 from .dependencies import Dependency, DependencyList, parse_dependency
 from .file_storage import FileStorage, Storage
-from .info import ArtifactInfo
 from .names import artifact_name
 
 __all__ = [

@@ -35,9 +35,9 @@ from ..errors import (
     InvalidArtifactNameError,
 )
 from ..formats import HEAD_SIZE, Encoded, check, decode, encode
+from ..formats.info import ArtifactInfo, valid_description, valid_metadata, valid_summary
 from . import versions
 from .folder import INCOMING, Folder, storage_errors
-from .info import ArtifactInfo, valid_description, valid_metadata, valid_summary
 from .names import alike, artifact_name, is_artifact_name
 
 ARTIFACTS = "artifacts"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ArtifactFormatError, StorageUnavailableError
 from ..formats import Encoded, kind_of
-from .info import ArtifactInfo
+from ..formats.info import ArtifactInfo
 
 if TYPE_CHECKING:
     from .folder import Folder

@@ -1,10 +1,9 @@
-"""Rule 7: closing is idempotent, survives cancellation, and leaves nothing. Starting, resetting, monitoring."""
+"""Rule 7: closing is idempotent, survives cancellation, and leaves nothing. Starting and monitoring."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import tempfile
 import threading
 from collections.abc import Callable
@@ -28,7 +27,7 @@ def leftovers() -> dict[str, Any]:
     return {
         "processes": {p.pid for p in psutil.Process().children(recursive=True)},
         "threads": {t.name for t in threading.enumerate() if not t.name.startswith("asyncio_")},
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "folders": set(Path(tempfile.gettempdir()).glob("pcm-venv-*")),
         "kernelspecs": set(KernelSpecManager().find_kernel_specs()),
     }
@@ -100,7 +99,9 @@ async def test_an_executor_can_be_used_again_but_not_twice_at_once(make: Make, s
 
 
 @pytest.mark.parametrize("after", [0.0, 0.005, 0.05, 0.15, 0.3])
-async def test_a_start_that_is_cancelled_leaves_nothing(make: Make, storage: FileStorage, after: float) -> None:
+async def test_a_start_that_is_cancelled_leaves_nothing(
+    make: Make, storage: FileStorage, after: float
+) -> None:
     async with Session(storage, make()) as session:
         await session.run("1")
     before = leftovers()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from py_code_mode_jupyter import FileStorage, Session
+if TYPE_CHECKING:
+    from py_code_mode_jupyter import FileStorage, Session
 
 
 async def test_an_artifact_saved_by_code_is_in_the_storage(session: Session, storage: FileStorage) -> None:
-    code = "info = artifacts.save('figures', {'a': [1, 2]}, description='numbers', metadata={'run': 1})\n(info.name, info.version)"
+    code = """
+info = artifacts.save("figures", {"a": [1, 2]}, description="numbers", metadata={"run": 1})
+(info.name, info.version)
+"""
     assert (await session.run(code)).value == ("figures", 1)
     assert storage.artifacts.load("figures") == {"a": [1, 2]}
     info = storage.artifacts.get("figures")
@@ -94,7 +98,15 @@ async def test_a_locked_session_refuses_to_change_packages(open_session: Callabl
 
 
 @pytest.mark.parametrize(
-    "spec", ["six @ http://127.0.0.1/x.whl", "git+http://127.0.0.1/x", "./here", "--pre", "six; python_version>'3'", ""]
+    "spec",
+    [
+        "six @ http://127.0.0.1/x.whl",
+        "git+http://127.0.0.1/x",
+        "./here",
+        "--pre",
+        "six; python_version>'3'",
+        "",
+    ],
 )
 async def test_only_names_with_versions_are_dependencies(session: Session, spec: str) -> None:
     result = await session.run(f"deps.add({spec!r})")

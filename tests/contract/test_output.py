@@ -8,12 +8,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
-from py_code_mode_jupyter import ExecutionResult, Session
+if TYPE_CHECKING:
+    from py_code_mode_jupyter import ExecutionResult, Session
 
 LATE_THREAD = """
 import threading
@@ -149,7 +150,9 @@ async def test_the_hosts_logging_does_not_enter_a_result(
 async def test_two_sessions_at_once_do_not_mix(open_session: Callable[..., Any]) -> None:
     async with open_session() as a, open_session() as b:
         code = "for i in range(3000): print('{0}')\nwho = '{0}'"
-        results: list[ExecutionResult] = await asyncio.gather(a.run(code.format("A")), b.run(code.format("B")))
+        results: list[ExecutionResult] = await asyncio.gather(
+            a.run(code.format("A")), b.run(code.format("B"))
+        )
         assert [r.stdout for r in results] == ["A\n" * 3000, "B\n" * 3000]
         assert [(await s.run("who")).value for s in (a, b)] == ["A", "B"]
 
@@ -169,7 +172,9 @@ async def test_a_hundred_megabytes_do_not_grow_the_host(open_session: Callable[.
 
 async def test_output_beyond_the_bound_still_leaves_the_error(open_session: Callable[..., Any]) -> None:
     async with open_session(max_output=100) as session:
-        result = await session.run("print('x' * 1000)\nfrom IPython.display import HTML, display\ndisplay(HTML('y' * 500))\n1/0")
+        result = await session.run(
+            "print('x' * 1000)\nfrom IPython.display import HTML, display\ndisplay(HTML('y' * 500))\n1/0"
+        )
     assert (len(result.stdout), result.truncated >= 1400) == (100, True)
     assert result.outputs[-1].name == "ZeroDivisionError"
 

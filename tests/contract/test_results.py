@@ -73,14 +73,24 @@ async def test_streams_are_told_apart_and_kept_in_order(session: Session) -> Non
 
 
 async def test_rich_output_keeps_its_bundle_and_its_place(session: Session) -> None:
-    code = "from IPython.display import HTML, display\nprint('before')\ndisplay(HTML('<b>x</b>'))\nprint('after')"
+    code = """
+from IPython.display import HTML, display
+print("before")
+display(HTML("<b>x</b>"))
+print("after")
+"""
     outputs = (await session.run(code)).outputs
     assert [o.type for o in outputs] == ["stream", "display_data", "stream"]
     assert outputs[1].data["text/html"] == "<b>x</b>"
 
 
 async def test_a_display_is_updated_in_place(session: Session) -> None:
-    code = "from IPython.display import display\nh = display('old', display_id=True)\nprint('-')\nh.update('new')"
+    code = """
+from IPython.display import display
+h = display("old", display_id=True)
+print("-")
+h.update("new")
+"""
     outputs = (await session.run(code)).outputs
     assert [o.data.get("text/plain") for o in outputs if o.data] == ["'new'"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ LOOPS = {
     "sleep": "import time; time.sleep(60)",
     "await": "import asyncio; await asyncio.sleep(60)",
     "event": "import threading; threading.Event().wait(60)",
-    "join": "import threading, time; t = threading.Thread(target=time.sleep, args=(60,), daemon=True); t.start(); t.join()",
+    "join": "import threading as t, time\nw = t.Thread(target=time.sleep, args=(60,))\nw.daemon = True\nw.start(); w.join()",
     "queue": "import queue; queue.Queue().get()",
     "child": "import subprocess; subprocess.run(['sleep', '60'])",
     "shell": "!sleep 60",
@@ -139,7 +140,7 @@ async def test_leaving_a_stream_stops_its_code(session: Session) -> None:
 async def test_runs_of_one_session_wait_for_each_other(session: Session) -> None:
     code = "import time\nstart = time.monotonic()\ntime.sleep(0.1)\n(start, time.monotonic())"
     spans = sorted((await asyncio.gather(*[session.run(code) for _ in range(3)])), key=lambda r: r.value)
-    assert all(a.value[1] <= b.value[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a.value[1] <= b.value[0] for a, b in itertools.pairwise(spans))
 
 
 @pytest.mark.parametrize("code", ["import sys; sys.exit(3)", "raise SystemExit(3)", "exit()", "quit()"])

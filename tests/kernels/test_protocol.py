@@ -18,7 +18,10 @@ class TestVenvKernel(jupyter_kernel_test.KernelTests):
     code_execute_result = ({"code": "6*7", "result": "42"}, {"code": "'a' * 3", "result": "'aaa'"})
     code_display_data = (
         {"code": "from IPython.display import HTML, display; display(HTML('<b>x</b>'))", "mime": "text/html"},
-        {"code": "from IPython.display import SVG; display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'))", "mime": "image/svg+xml"},
+        {
+            "code": "from IPython.display import SVG; display(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'))",
+            "mime": "image/svg+xml",
+        },
     )
     code_history_pattern = "6?7"
     supported_history_operations = ("tail", "search")

@@ -1,0 +1,1 @@
+"""A fresh virtual environment with a kernel in it."""

@@ -85,7 +85,9 @@ def discard_if_changed(base: Base) -> bool:
 
     A process of the same user can write there unless it is confined; the change times tell.
     """
-    changed = [f.parent for f in base.search_path if (f.parent / _COMPLETE).exists() and not _is_unchanged(f.parent)]
+    changed = [
+        f.parent for f in base.search_path if (f.parent / _COMPLETE).exists() and not _is_unchanged(f.parent)
+    ]
     for folder in changed:
         with _locked(folder):
             _remove(folder)
@@ -171,17 +173,27 @@ def _build_own(folder: Path, interpreter: Path, timeout: float) -> None:
 
 def _install(target: Path, interpreter: Path, packages: list[str], timeout: float) -> None:
     # Copies, not links: what a session does to a file must not reach uv's cache and other users of it.
-    options = ["--target", target, "--python", interpreter, "--link-mode", "copy", "--quiet"]
+    options: list[str | Path] = [
+        "--target",
+        target,
+        "--python",
+        interpreter,
+        "--link-mode",
+        "copy",
+        "--quiet",
+    ]
     outcome = run_uv(["pip", "install", *options, "--", *packages], timeout=timeout)
     if not outcome.ok:
-        remedy = "Connect to the package index once; afterwards the base is kept." if outcome.unreachable else ""
+        remedy = (
+            "Connect to the package index once; afterwards the base is kept." if outcome.unreachable else ""
+        )
         raise VenvError("The base environment could not be installed.", log=outcome.log, remedy=remedy)
 
 
 def _compile(folder: Path, interpreter: Path, timeout: float) -> None:
     # Unchecked: the files never change, and a stat per import is saved.
     command = [str(interpreter), "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    subprocess.run(  # noqa: S603 - our interpreter on our folder
+    subprocess.run(
         [*command, str(folder)], check=False, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True
     )
 

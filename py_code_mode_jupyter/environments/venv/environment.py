@@ -16,18 +16,24 @@ import psutil
 
 from ...errors import ConfigurationError, UnsupportedCapabilityError, VenvError
 from ...sandbox.confine import landlock_abi
+from ..folder import OwnedFolder
+from ..process import MARK, KernelProcess, ipc_connection
 from ..uv import run_uv
 from .base import Base, discard_if_changed, ensure_base
-from ..folder import OwnedFolder
 from .interpreters import find_interpreter
-from ..process import MARK, KernelProcess, ipc_connection
 
 if TYPE_CHECKING:
     from ...config import SubprocessConfig
     from ..broker import Broker
 
 _log = logging.getLogger(__name__)
-_HARMLESS = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "LANGUAGE", "TERM")
+_HARMLESS = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "LANGUAGE", "TERM"),
+        # Paths of public certificates: without them nothing behind a company's proxy can be reached.
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    }
+)
 """Variables of the host that code may see without being asked for; LC_* besides."""
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm")  # noqa: S108 - named, not used
 
@@ -153,7 +159,7 @@ class VenvEnvironment:
 
     def _make_venv(self, interpreter: Path, timeout: float) -> None:
         assert self.base is not None
-        options = ["--python", interpreter, "--no-project", "--offline", "--quiet"]
+        options: list[str | Path] = ["--python", interpreter, "--no-project", "--offline", "--quiet"]
         outcome = run_uv(["venv", *options, self._venv], timeout=timeout)
         if not outcome.ok:
             raise VenvError("The virtual environment could not be made.", log=outcome.log)
@@ -304,7 +310,8 @@ class VenvEnvironment:
         """Return what the kernel measured before any user code ran."""
         return {
             "process_isolation": self.pid != os.getpid(),
-            "deps_lock_enforced": not self.config.allow_runtime_deps and not self._measured["environment_writable"],
+            "deps_lock_enforced": not self.config.allow_runtime_deps
+            and not self._measured["environment_writable"],
             "network_isolation": False,
             "filesystem_isolation": False,
             **self._measured,

@@ -30,7 +30,8 @@ def find_interpreter(version: str | None, *, timeout: float) -> Path:
     )
     if not found.ok:
         raise PythonNotFoundError(
-            version, remedy=f"Install it (for example: uv python install {version}), or leave python_version out."
+            version,
+            remedy=f"Install it (for example: uv python install {version}), or leave python_version out.",
         )
     return Path(found.stdout.strip())
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, final
 
 from ..errors import ArtifactFormatError
-from ..formats import json_bytes, kind_of
+from .encoded import kind_of
+from .plain import json_bytes
 
 MAX_DESCRIPTION = 4_000
 """Characters of a description."""

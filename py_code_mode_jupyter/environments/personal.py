@@ -1,0 +1,36 @@
+"""What the host gives to a kernel that a person drives: the user's storage, and an installer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from ..errors import StorageError
+from ..storage import FileStorage, Storage
+from ..storage.root import storage_root
+from .broker import Broker
+from .deps import Deps, MemoryDeps, Site
+
+_log = logging.getLogger(__name__)
+
+
+def personal_broker(
+    environ: Mapping[str, str], configured: str, site: Site, *, allowed: bool, wheels_only: bool
+) -> Broker:
+    """Return a broker over the user's own storage, or over none where that cannot be used.
+
+    Parameters
+    ----------
+    environ, configured
+        As in `storage.root.storage_root`.
+    site, allowed, wheels_only
+        As in `Deps`.
+    """
+    storage: Storage | None = None
+    try:
+        storage = FileStorage(storage_root(environ, configured))
+    except StorageError as error:
+        # A kernel without storage is worth more than none.
+        _log.warning("This kernel has no storage: %s", error)
+    record = MemoryDeps() if storage is None else storage.deps
+    return Broker(storage, Deps(record, site, allowed=allowed, wheels_only=wheels_only))
