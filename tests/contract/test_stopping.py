@@ -19,7 +19,7 @@ LOOPS = {
     "sleep": "import time; time.sleep(60)",
     "await": "import asyncio; await asyncio.sleep(60)",
     "event": "import threading; threading.Event().wait(60)",
-    "join": "import threading as t, time\nw = t.Thread(target=time.sleep, args=(60,))\nw.daemon = True\nw.start(); w.join()",
+    "join": "import threading as t\nw = t.Timer(60, print)\nw.daemon = True\nw.start(); w.join()",
     "queue": "import queue; queue.Queue().get()",
     "child": "import subprocess; subprocess.run(['sleep', '60'])",
     "shell": "!sleep 60",

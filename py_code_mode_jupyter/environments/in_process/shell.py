@@ -128,10 +128,10 @@ class Hook(DisplayHook):
         """Show a value, as ``sys.displayhook``."""
         if result is None:
             return
-        self.check_for_underscore()
-        self.fill_exec_result(result)
         if self.quiet():
             return
+        self.check_for_underscore()
+        self.fill_exec_result(result)
         bundle, metadata = self.compute_format_data(result)
         self.update_user_ns(result)
         if bundle:
