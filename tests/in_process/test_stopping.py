@@ -1,22 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from py_code_mode_jupyter.results import RunStatus
 
-from .conftest import until
-
-if TYPE_CHECKING:
-    from .conftest import Place
+from .conftest import Place, until
 
 GO = "print('go')\n"
 WAITS = {
@@ -264,3 +261,24 @@ async def test_the_host_answers_while_code_is_busy(place: Place) -> None:
     await place.stop(future)
     assert sorted(delays)[25] < 0.05
     assert sys.getswitchinterval() == usual
+
+
+async def test_no_coroutine_that_swallows_everything_is_left_to_the_garbage_collector() -> None:
+    # Closed by the collector, without a loop, it would spin for ever in whatever thread that is.
+    stubborn = (
+        "import asyncio\nasync def stay():\n    while True:\n        try: await asyncio.sleep(60)\n"
+        "        except BaseException: pass\nasync def spin():\n    while True: len('x')\n"
+    )
+    for last in (
+        "await asyncio.sleep(0)",
+        "await stay()",
+        "other = asyncio.create_task(spin()); await stay()",
+    ):
+        one = Place()
+        await one.environment.start()
+        one.begin(stubborn + "task = asyncio.create_task(stay())\n" + last)
+        await asyncio.sleep(0.1)
+        await one.environment.close()
+        del one
+        gc.collect()
+        assert (await asyncio.to_thread(threading.active_count)) < 20

@@ -16,6 +16,7 @@ from _thread import LockType, allocate_lock, get_ident
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, final
+from weakref import WeakSet
 
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
@@ -140,6 +141,7 @@ class Gate:
         self.active = False
         self.doomed = False
         self.ended: Any = None
+        self.driven: WeakSet[Driven] = WeakSet()
         self.suspended = False
         self.delivered_to: object = None
         self.pending = False
@@ -289,6 +291,7 @@ class Driven(Coroutine[Any, Any, Any]):
         self._gate = gate
         self._inner = inner
         self._main = main
+        gate.driven.add(self)
         self.__name__ = getattr(inner, "__name__", "coroutine")
         self.__qualname__ = getattr(inner, "__qualname__", self.__name__)
 
@@ -318,9 +321,25 @@ class Driven(Coroutine[Any, Any, Any]):
         """End the coroutine where it is."""
         self._inner.close()
 
+    def kill(self) -> None:
+        """End the coroutine whatever it catches; called in the gate's thread.
+
+        Left suspended it would be closed by the garbage collector, in any thread: one that
+        swallows everything, with no loop to wait on, would never return from there.
+        """
+        if getattr(self._inner, "cr_frame", None) is None or getattr(self._inner, "cr_running", False):
+            return
+        gate = self._gate
+        gate.ended = _ended_in(gate.ident)
+        # The class, not an instance: made in C, inside the coroutine, its first instance arms the next.
+        run_open(gate, self._inner.throw, gate.ended)
+
     def _resume(self, call: Callable[[Any], Any], argument: Any) -> Any:
         if self._main:
             self._gate.suspended = False
+            if self._gate.doomed:
+                self.kill()
+                raise Ended
             if self._gate.take_pending():
                 _withdraw_cancellation(argument)
                 call, argument = self._inner.throw, Interrupt()

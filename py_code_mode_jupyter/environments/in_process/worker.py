@@ -193,6 +193,9 @@ class Worker:
         self._loop = None
         with suppress(BaseException):  # tasks of the user may raise anything on their way out
             self._end_user_tasks(loop)
+        if self.gate is not None:
+            for left in list(self.gate.driven):
+                left.kill()
         kill_children(self.owner)
         if self.shell is not None:
             self.shell.end_magics()
