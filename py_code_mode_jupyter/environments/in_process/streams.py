@@ -13,7 +13,7 @@ import sys
 from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any, final
 
-from .ownership import Channel, Owner, current, current_owner
+from .ownership import Owner, current, current_owner
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -236,9 +236,3 @@ class Streams:
                 owner.overrides[name] = value
 
         return property(read, assign)
-
-
-def channel_of_output() -> Channel | None:
-    """Return the channel that would take text written now; None where text would go elsewhere."""
-    channel = current()
-    return None if channel is None or "stdout" in channel.owner.overrides else channel
