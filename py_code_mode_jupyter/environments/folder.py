@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import VenvError
+from .process import end_marked
 
 _PREFIX = "pcm-venv-"
 _LOCK = "owner"
@@ -24,14 +28,25 @@ class OwnedFolder:
     """A private folder whose owner holds a lock in it for as long as it lives.
 
     The lock goes with the process, however that ends, so a later start can tell an orphan from a
-    folder in use, without a process id that may have been given away again.
+    folder in use, without a process id that may have been given away again. A host that ends without
+    closing what it opened removes the folder as its last act.
+
+    Attributes
+    ----------
+    path
+        The folder, after `create`.
+    mark
+        What the processes of this folder carry in their environment variable `MARK`; the lock's
+        content, so that whoever finds an orphan can end them.
     """
 
     def __init__(self, parent: Path | None) -> None:
         self._parent = parent if parent is not None else Path(tempfile.gettempdir())
         self._lock: IO[str] | None = None
         self._elsewhere: OwnedFolder | None = None
+        self._maker = os.getpid()
         self.path = self._parent
+        self.mark = secrets.token_hex(16)
 
     def create(self) -> None:
         """Make the folder and its lock, and remove what killed owners left beside it.
@@ -46,6 +61,7 @@ class OwnedFolder:
             sweep(self._parent)
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
             self._take()
+            atexit.register(self._at_exit)
         except OSError as error:
             self.remove()
             raise VenvError(
@@ -58,6 +74,8 @@ class OwnedFolder:
         making = self.path / f"{_LOCK}.new"
         self._lock = making.open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock.write(self.mark)
+        self._lock.flush()
         making.rename(self.path / _LOCK)
 
     def sub(self, name: str) -> Path:
@@ -88,14 +106,27 @@ class OwnedFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+        atexit.unregister(self._at_exit)
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._maker:  # and not a fork of it
+            self.remove()
 
 
 def sweep(parent: Path) -> list[Path]:
-    """Remove the folders in `parent` whose owners are gone, and return them."""
+    """Remove the folders in `parent` whose owners are gone, with their processes, and return them."""
     gone = [path for path in parent.glob(f"{_PREFIX}*") if _is_orphan(path)]
     for path in gone:
+        _end_processes(path)
         _remove(path)
     return gone
+
+
+def _end_processes(orphan: Path) -> None:
+    # The kernel died with its host. What it had started did not.
+    with contextlib.suppress(OSError):
+        if mark := (orphan / _LOCK).read_text(errors="replace"):
+            end_marked(mark)
 
 
 def _is_orphan(path: Path) -> bool:

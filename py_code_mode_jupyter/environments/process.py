@@ -7,6 +7,7 @@ second serves the private channel.
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
 import contextlib
 import os
@@ -73,9 +74,11 @@ class KernelProcess:
         self._sock: socket.socket | None = None
         self._threads: list[threading.Thread] = []
         self._ending = False
+        self._host = os.getpid()
 
     def start(self) -> None:
         """Start both threads; `ready` tells how it went."""
+        atexit.register(self._at_exit)
         self._sock, theirs = socket.socketpair()
         for work, arguments in ((self._own, (theirs,)), (self._converse, ())):
             thread = threading.Thread(
@@ -179,6 +182,12 @@ class KernelProcess:
             thread.join(_SWEEP_SECONDS)
         if self._sock is not None:
             self._sock.close()
+        atexit.unregister(self._at_exit)
+
+    def _at_exit(self) -> None:
+        # The host ends without having closed this. What the kernel started would live on.
+        if os.getpid() == self._host:  # and not a fork of it
+            self.end()
 
 
 def ipc_connection(folder: Path, key: bytes | None = None) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import asyncio
 import concurrent.futures
 import logging
 import os
-import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,7 +76,6 @@ class VenvEnvironment:
         self._cache = cache
         self._no_drop = no_drop
         self._folder = OwnedFolder(config.venv_dir)  # type: ignore[arg-type]
-        self._mark = secrets.token_hex(16)
         self._process: KernelProcess | None = None
         self._measured: dict[str, Any] = {}
         self._environ: Mapping[str, str] = os.environ
@@ -248,7 +246,7 @@ class VenvEnvironment:
         env["VIRTUAL_ENV"] = str(self._venv)
         env["TMPDIR"] = str(self._folder.sub("tmp"))
         env["IPYTHONDIR"] = env["MPLCONFIGDIR"] = str(self._folder.sub("home"))
-        env[MARK] = self._mark
+        env[MARK] = self._folder.mark
         return env
 
     # Where packages go
