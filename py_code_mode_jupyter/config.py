@@ -198,6 +198,10 @@ class SubprocessConfig(_Base):
         for name in ("venv_dir", "working_dir"):
             if getattr(self, name) is not None:
                 self._set(name, _folder(name, getattr(self, name)))
+        if isinstance(self.writable_paths, str) or not hasattr(self.writable_paths, "__iter__"):
+            raise ConfigurationError(
+                "writable_paths", self.writable_paths, "not a sequence.", remedy='Give e.g. ("out",).'
+            )
         self._set("writable_paths", tuple(_folder("writable_paths", p) for p in self.writable_paths))
         if self.memory_limit is not None:
             self._set("memory_limit", size_in_bytes("memory_limit", self.memory_limit))

@@ -107,8 +107,10 @@ def _host_is_gone() -> None:
 
 def _error(about: dict[str, Any]) -> errors.CodeModeError:
     """Rebuild the host's error from its class name and fields, so that code can catch it by class."""
-    kind = getattr(errors, str(about.get("kind")), errors.BrokerError)
-    error: errors.CodeModeError = kind.__new__(kind)
+    kind = getattr(errors, str(about.get("kind")), None)
+    if not (isinstance(kind, type) and issubclass(kind, errors.CodeModeError)):
+        kind = errors.BrokerError
+    error = kind.__new__(kind)
     message = str(about.get("message", ""))
     error.args = (message,)
     error.__dict__.update({"message": message, "remedy": "", **about.get("fields", {})})

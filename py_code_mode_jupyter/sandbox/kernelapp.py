@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import zmq
+from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from jupyter_client.session import Session
@@ -156,6 +157,19 @@ def _source(filename: str, lineno: int) -> str:
     return linecache.getline(filename, lineno).strip()
 
 
+class Publisher(IOPubThread):
+    """The thread that publishes, and that never overlooks a new subscriber.
+
+    ZeroMQ announces events once. Sending may use up the announcement of a subscription, and the
+    subscriber's welcome, which our host waits for, would not be sent until the next one.
+    """
+
+    def _really_send(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        super()._really_send(msg, *args, **kwargs)
+        if self.socket is not None and self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._xpub_stream.flush(zmq.POLLIN)
+
+
 class SandboxApp(IPKernelApp):
     """The kernel's application, told everything by the host instead of by files and arguments."""
 
@@ -181,6 +195,22 @@ class SandboxApp(IPKernelApp):
             s.setsockopt(zmq.XPUB_NODROP, 1)
             s.set_hwm(64)
         return super()._bind_socket(s, port)
+
+    def init_iopub(self, context: zmq.Context[Any]) -> None:
+        """Open the IOPub channel, without the TCP port that ipykernel opens for forked children.
+
+        Where runs have descriptors of their own, such a child writes to them.
+        """
+        if sys.platform != "linux":
+            super().init_iopub(context)
+            return
+        self.iopub_socket = context.socket(zmq.XPUB)
+        self.iopub_socket.linger = 1000
+        self.iopub_port = self._bind_socket(self.iopub_socket, self.iopub_port)
+        self.configure_tornado_logger()
+        self.iopub_thread = Publisher(self.iopub_socket, session=self.session)
+        self.iopub_thread.start()
+        self.iopub_socket = self.iopub_thread.background_socket
 
     def init_connection_file(self) -> None:
         """Do nothing: the host passed the connection on, and no file holds its key."""

@@ -45,10 +45,20 @@ class RunStream(OutStream):
 
     def write(self, string: str) -> int:
         """Write text for the run that the caller belongs to."""
+        if os.getpid() != self._master_pid:
+            return self._write_in_child(string)
         super().write(string)
         self._pending += len(string)
         if self._pending > _PENDING:
             self.flush()
+        return len(string)
+
+    def _write_in_child(self, string: str) -> int:
+        """Write as a forked child: to the descriptor, which still is the pipe of the run that forked."""
+        data = memoryview(string.encode("utf-8", "replace"))
+        target = 2 if self.name == "stderr" else 1
+        while data:
+            data = data[os.write(target, data) :]
         return len(string)
 
     def write_for(self, parent: Parent, text: str) -> None:

@@ -1,0 +1,39 @@
+"""What executed code must not be able to do. Every test attacks one defence, from inside."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from py_code_mode_jupyter import FileStorage, Session
+from py_code_mode_jupyter.execution import SubprocessConfig, SubprocessExecutor
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FileStorage:
+    return FileStorage(base_path=tmp_path / "storage")
+
+
+@pytest.fixture
+def venv(storage: FileStorage) -> Callable[..., Any]:
+    """``async with venv(**fields)``: a session in a fresh venv."""
+
+    @contextlib.asynccontextmanager
+    async def opened(**fields: Any) -> AsyncIterator[Session]:
+        async with Session(storage, SubprocessExecutor(SubprocessConfig(**fields))) as session:
+            yield session
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def in_folders_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    with tempfile.TemporaryDirectory(prefix="pcm-t-", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield
