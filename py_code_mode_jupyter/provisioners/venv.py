@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
-from traitlets import Bool, Float, List, Unicode
+from traitlets import Bool, Float, List, TraitError, Unicode
+from traitlets.config import Config
 
 from ..config import SubprocessConfig
 from ..environments.fallback import ExplainingEnvironment
@@ -21,11 +22,18 @@ from ..environments.folder import OwnedFolder
 from ..environments.personal import personal_broker
 from ..environments.process import KernelProcess, ipc_connection
 from ..environments.venv.environment import VenvEnvironment, cache_folder
-from ..errors import CodeModeError
+from ..errors import CodeModeError, ConfigurationError, ExecutorStartError, InvalidDependencyError
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
     from jupyter_client.manager import KernelManager
+
+_FROM_MANAGER = ("kernel_id", "kernel_spec", "parent")
+_SETTING_ERRORS = (ConfigurationError, InvalidDependencyError)
+_WHERE = "Correct the kernelspec's metadata.kernel_provisioner.config, or c.VenvProvisioner."
+_RESTART = "Then restart the kernel."
+# Jupyter reads a kernelspec when it starts a kernel, and its own configuration when it starts itself.
+_START_ANEW = "Then shut this kernel down and start a new one (after a change of Jupyter's configuration, Jupyter)."
 
 
 class VenvProvisioner(KernelProvisionerBase):
@@ -56,12 +64,24 @@ class VenvProvisioner(KernelProvisionerBase):
     storage_root = Unicode("", help="Storage folder; empty: 'pcm' in Jupyter's data folder.").tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        self._refusal = self._configure(kwargs)
         self._home: OwnedFolder | None = None
         self._environment: VenvEnvironment | None = None
         self._fallback: ExplainingEnvironment | None = None
         self._process: KernelProcess | None = None
         self._cwd: Path | None = None
+
+    def _configure(self, given: dict[str, Any]) -> ExecutorStartError | None:
+        """Take the settings; return what is wrong with them, for a server would only fail."""
+        try:
+            if unknown := sorted({*given} - {*self.trait_names()}):
+                known = ", ".join(self.trait_names(config=True))
+                raise TraitError(f"There is no setting {', '.join(unknown)}. There are: {known}.")
+            super().__init__(**given)
+        except TraitError as error:
+            super().__init__(**{name: given[name] for name in _FROM_MANAGER}, config=Config())
+            return ExecutorStartError(f"{error}", remedy=_WHERE)
+        return None
 
     @property
     def has_process(self) -> bool:
@@ -77,34 +97,46 @@ class VenvProvisioner(KernelProvisionerBase):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the kernel, or one that explains; called by `KernelManager.launch_kernel`."""
+        environ: Mapping[str, str] = kwargs.get("env") or os.environ
+        self._cwd = Path(kwargs.get("cwd") or Path.cwd())
+        is_first = self._home is None
+        try:
+            await self._launch_or_explain(environ)
+        except BaseException:
+            # A manager forgets a start that failed or was cancelled, without asking us to clean up.
+            if is_first:
+                await asyncio.shield(self.cleanup())
+            raise
+        return self.connection_info.copy()
+
+    async def _launch_or_explain(self, environ: Mapping[str, str]) -> None:
         if self._home is None:
             self._home = OwnedFolder(None)
             await asyncio.to_thread(self._home.create)
             key = cast("KernelManager", self.parent).session.key
             self.connection_info = cast("KernelConnectionInfo", ipc_connection(self._home.sockets(), key))
-        environ: Mapping[str, str] = kwargs.get("env") or os.environ
-        self._cwd = Path(kwargs.get("cwd") or Path.cwd())
         try:
             await self._launch(environ)
         except CodeModeError as error:
             self.log.error("The isolated environment could not be made: %s", error)
             await self._explain(error)
-        return self.connection_info.copy()
 
     async def _launch(self, environ: Mapping[str, str]) -> None:
         await self._drop_fallback()
-        if self._environment is None:
-            self._environment = environment = self._make(environ)
-            try:
+        is_made = self._environment is not None
+        environment = self._environment = self._environment or self._make(environ)
+        try:
+            if is_made:
+                await environment.relaunch()
+            else:
                 await environment.start(connection=dict(self.connection_info), environ=environ, cwd=self._cwd)
                 await self._install(environment)
-            except BaseException:
-                self._environment = None
-                await asyncio.shield(environment.close())
-                raise
-        else:
-            await self._environment.relaunch()
-        self._process = self._environment.process
+        except BaseException:
+            # What does not start would not start the next time either; a restart makes a new one.
+            self._environment = None
+            await asyncio.shield(environment.close())
+            raise
+        self._process = environment.process
 
     def _make(self, environ: Mapping[str, str]) -> VenvEnvironment:
         config = self._config()
@@ -119,6 +151,8 @@ class VenvProvisioner(KernelProvisionerBase):
         return environment
 
     def _config(self) -> SubprocessConfig:
+        if self._refusal is not None:
+            raise self._refusal
         return SubprocessConfig(
             python_version=self.python_version or None,
             allow_runtime_deps=self.allow_runtime_deps,
@@ -137,7 +171,8 @@ class VenvProvisioner(KernelProvisionerBase):
 
     async def _explain(self, error: CodeModeError) -> None:
         headline = "The isolated environment could not be made, so nothing is run."
-        reason = f"{headline}\n{error}\nThen restart the kernel."
+        is_setting = error is self._refusal or isinstance(error, _SETTING_ERRORS)
+        reason = f"{headline}\n{error}\n{_START_ANEW if is_setting else _RESTART}"
         self._fallback = ExplainingEnvironment(dict(self.connection_info), reason)
         await self._fallback.start()
         self._process = self._fallback.process

@@ -29,6 +29,19 @@ IGNORED = (
     "Use JupyterLab, Notebook 7, nbclient, papermill or jupyter console (jupyter_client 7 or newer), or pick "
     "the ordinary Python kernel and use %load_ext py_code_mode_jupyter with %%pcm run -e venv."
 )
+_NO_DEBUGGER = {
+    "isStarted": False,
+    "hashMethod": "Murmur2",
+    "hashSeed": 0,
+    "tmpFilePrefix": "",
+    "tmpFileSuffix": ".py",
+    "breakpoints": [],
+    "stoppedThreads": [],
+    "exceptionPaths": [],
+    "richRendering": False,
+    "copyToGlobals": False,
+}
+"""What JupyterLab reads from the answer to ``debugInfo``."""
 
 
 class ExplainingKernel(Kernel):
@@ -55,6 +68,12 @@ class ExplainingKernel(Kernel):
         if not silent:
             self.send_response(self.iopub_socket, "error", error)
         return {"status": "error", "execution_count": self.execution_count, **error}
+
+    async def do_debug_request(self, msg: dict[str, Any]) -> dict[str, Any]:
+        """Answer a debugger that asks: there is nothing to debug. JupyterLab would wait for ever."""
+        asked = str(msg.get("command"))
+        reply = {"type": "response", "request_seq": msg.get("seq", 0), "command": asked}
+        return {**reply, "success": asked == "debugInfo", "message": self.reason, "body": _NO_DEBUGGER}
 
 
 class FallbackApp(SandboxApp):

@@ -198,8 +198,9 @@ def shared(client_loop: None) -> Iterator[Notebook]:
 
 
 @pytest.fixture
-def temp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for temporary files of the test's own, with a path short enough for sockets."""
+    # pytest makes `tmp_path` in the folder for temporary files, so it comes first.
     folder = Path(tempfile.mkdtemp(prefix="pcm-t-", dir="/tmp"))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setenv("TMPDIR", str(folder))

@@ -39,7 +39,7 @@ def test_nbclient_runs_a_notebook_in_an_environment_of_its_own(temp: Path) -> No
 
 def test_nbclient_reports_the_error_of_a_cell(temp: Path) -> None:
     notebook = v4.new_notebook(cells=[v4.new_code_cell("raise LookupError('on purpose')")])
-    with pytest.raises(CellExecutionError, match="LookupError.*: on purpose"):
+    with pytest.raises(CellExecutionError, match=r"LookupError.*: on purpose"):
         NotebookClient(notebook, kernel_name="pcm-venv", timeout=WAIT).execute()
     assert left_in(temp) == []
 
