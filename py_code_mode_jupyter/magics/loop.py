@@ -58,11 +58,7 @@ class Background:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = threading.Event()
-
-    @property
-    def running(self) -> bool:
-        """Whether the thread runs and takes work."""
-        return self._loop is not None
+        self._ended.set()
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> Future[_T]:
         """Begin `work`; cancelling the future cancels it."""
@@ -82,7 +78,10 @@ class Background:
             future.cancel()
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]], *, timeout: float) -> bool:
-        """Do the `last` work, end the thread, and wait so long for it. Calling it again waits again.
+        """Do the `last` work, end the thread, and wait so long for it.
+
+        Calling it again waits again, also out of a signal's handler while another call waits; a loop
+        that was never started does nothing.
 
         Returns
         -------

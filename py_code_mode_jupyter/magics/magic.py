@@ -17,7 +17,8 @@ from ..results import ExecutionResult, RunStatus
 from ..storage.root import storage_root
 from .lifetime import Lifetime
 from .loop import Background
-from .parser import Command, RunOptions, parse, run_options
+from .options import RunOptions, run_options
+from .parser import Command, parse
 from .runs import Run, failure_of
 from .sessions import EXECUTORS, NotebookSessions
 
@@ -110,8 +111,7 @@ class PcmMagics(Magics):
         self._lifetime.end()
 
     def _close_sessions(self) -> None:
-        if self._background.running:
-            self._background.close(self._sessions.close, timeout=self.closing_timeout)
+        self._background.close(self._sessions.close, timeout=self.closing_timeout)
 
     def _event_loop_finalizer(self) -> None:
         # The shell of an in-process session calls this by the name that IPython's own magics use.

@@ -14,7 +14,7 @@ from .loop import Background, take
 
 if TYPE_CHECKING:
     from ..session import Session
-    from .parser import RunOptions
+    from .options import RunOptions
     from .sessions import Choice, NotebookSessions
 
 _LONGEST = 200

@@ -86,6 +86,14 @@ def test_unloading_closes_every_session_and_the_thread_they_lived_on(fresh: Kern
     assert fresh("%load_ext py_code_mode_jupyter\n%pcm run -e venv 6 * 7").bundles() == ["42"]
 
 
+def test_a_session_made_inside_a_session_ends_with_it(fresh: Kernel, tmp_path: Path) -> None:
+    fresh("%pcm run %load_ext py_code_mode_jupyter")
+    pid = int(fresh("%pcm run %pcm run -e venv __import__('os').getpid()").bundles()[0])
+    assert not gone(pid)
+    assert fresh("%pcm stop").ok
+    until(lambda: gone(pid) and not left(tmp_path), "process and folder are gone", seconds=10)
+
+
 def test_a_reload_starts_with_no_session(fresh: Kernel, tmp_path: Path) -> None:
     pid = session_pid(fresh)
     assert fresh("%reload_ext py_code_mode_jupyter").ok
@@ -101,7 +109,8 @@ def test_a_forked_child_leaves_the_sessions_alone(fresh: Kernel) -> None:
         "child = os.fork()\n"
         "if not child:\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(5)\n"
+        "    os._exit(1)\n"
         "os.waitpid(child, 0)[1] == signal.SIGTERM"
     )
     assert cell.bundles() == ["True"]

@@ -250,6 +250,6 @@ def test_the_extension_works_inside_a_session_of_its_own(shell: Shell) -> None:
     assert failed.startswith("RunFailedError: RunFailedError: ZeroDivisionError: division by zero")
     shell("%pcm stop")
     until(
-        lambda: not [t for t in threading.enumerate() if t.name == "pcm_session"],
+        lambda: not [t for t in threading.enumerate() if t.name.startswith("pcm_session")],
         "nested sessions have ended",
     )

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from py_code_mode_jupyter.errors import ConfigurationError
-from py_code_mode_jupyter.magics.parser import COMMANDS, RunOptions, parse, run_options
+from py_code_mode_jupyter.magics.options import RunOptions, run_options
+from py_code_mode_jupyter.magics.parser import COMMANDS, parse
 
 
 def options(line: str, cell: str | None = None) -> RunOptions:
