@@ -300,9 +300,9 @@ class KernelRunner:
         message = self._read(frames)
         if message is None or message.get("msg_type") != "execute_reply":
             return
-        run = self._of_run(message)
-        if run is not None and run.ending is None:
-            run.replied(ending_of(message["content"], message["buffers"]))
+        run, content = self._of_run(message), message["content"]
+        if run is not None and run.ending is None and isinstance(content, dict):
+            run.replied(ending_of(content, message["buffers"]))
 
     def _on_iopub(self, frames: list[zmq.Frame]) -> None:
         message = self._read(frames)
