@@ -280,3 +280,17 @@ class DepsChange:
     already_present: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return a sentence such as ``installed pandas; already present numpy``."""
+        parts = [
+            f"{what} {', '.join(specs)}"
+            for what, specs in (
+                ("installed", self.installed),
+                ("already present", self.already_present),
+                ("removed", self.removed),
+                ("failed", self.failed),
+            )
+            if specs
+        ]
+        return "; ".join(parts) or "nothing to do"
