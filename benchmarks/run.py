@@ -21,7 +21,7 @@ from report import broken, machine, table
 
 BOUND_BROKEN = 1
 WORKER_LIMIT = 300  # seconds
-FAST = 3  # values of each side, in one worker
+FAST = 10  # times fewer values, from one worker
 PRIVATE = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
 
 
@@ -64,8 +64,8 @@ def measure_all(measures: list[Measure], *, fast: bool) -> pyperf.BenchmarkSuite
         for turn in range(1 if fast else max(measure.workers for measure in measures)):
             for measure in measures:
                 if turn < measure.workers:
-                    values = min(FAST, measure.values) if fast else measure.values
-                    suite = _run_worker(measure, values, environment)
+                    values = measure.values // FAST if fast else measure.values
+                    suite = _run_worker(measure, max(1, values), environment)
                     if found is None:
                         found = suite
                     else:
@@ -93,9 +93,9 @@ def _run_worker(measure: Measure, values: int, environment: dict[str, str]) -> p
 
 
 async def work(measure: Measure, values: int) -> pyperf.BenchmarkSuite:
-    """Take values of both sides in turn, after one of each to warm up."""
+    """Take values of both sides in turn, after some of each to warm up."""
     async with measure.pair() as pair:
-        warmups = await _take(pair, 1)
+        warmups = await _take(pair, max(1, values // 10))
         taken = await _take(pair, values)
     runs = [
         pyperf.Run(

@@ -15,7 +15,7 @@ import zmq.asyncio
 from jupyter_client.manager import AsyncKernelManager
 
 PATIENCE = 60_000  # milliseconds without a message after which something is wrong
-RETRY = 10  # milliseconds between attempts to connect; ZeroMQ's 100 would cost stock up to as much
+RETRY = 20  # milliseconds between attempts to connect: more often was slower, and 100 could wait in vain
 CONTENT = {
     "silent": False,
     "store_history": True,
