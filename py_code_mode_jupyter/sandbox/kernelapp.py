@@ -20,6 +20,7 @@ from ..codec import NotPlainError, decode, encode
 from .output import Descriptors, RunStream, let_threads_inherit_their_run
 
 _MAX_REPR = 64 * 1024
+_CONTROL_SECONDS = 2.0
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 
 
@@ -224,6 +225,17 @@ class SandboxApp(IPKernelApp):
 
     def init_signal(self) -> None:
         """Do nothing: interrupts are ignored until a cell runs, since the process started."""
+
+    def start(self) -> None:
+        """Serve until told to stop, and let the control thread finish that request.
+
+        It ends it by flushing streams, and would wait for ever where the interpreter, ending, has
+        stopped the thread that sends.
+        """
+        super().start()
+        if self.control_thread is not None and self.control_thread.is_alive():
+            self.control_thread.stop()
+            self.control_thread.join(_CONTROL_SECONDS)
 
     def init_kernel(self) -> None:
         """Make the kernel, with descriptors for each run."""
