@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
-import logging
 import math
 import os
 import threading
@@ -14,23 +13,23 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
-from ...errors import ExecutorStartError, ExecutorStateError
-from ...results import OutputSink, RunEnding, RunRequest, RunStatus
+from ...errors import ExecutorStateError
 from . import routing
+from .crew import Crew
 from .ownership import Channel, Owner
-from .worker import Run, Worker
+from .runs import CellRun
+from .worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ...config import InProcessConfig
+    from ...results import OutputSink, RunEnding, RunRequest
+    from .interrupts import Gate
+    from .shell import Shell
 
-_log = logging.getLogger(__name__)
 _numbers = itertools.count(1)
 _DELIVERY = 0.01  # seconds that text may wait for more before it is delivered
-_END = 0.5  # seconds that a thread has to end in when it was told to
-_ATTEMPTS = 10
-_TAIL = 0.05  # seconds between a thread's last word and its end
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -54,11 +53,10 @@ class InProcessEnvironment:
         self._config = config
         self._namespaces = dict(namespaces)
         self._worker: Worker | None = None
-        self._abandoned: list[threading.Thread] = []
         self._closing = False
         self._folder = ""
         self._routed = False
-        self._used_before = 0.0
+        self._crew = Crew()
 
     async def start(self) -> None:
         """Make the place ready; on failure or cancellation nothing is left behind.
@@ -104,7 +102,7 @@ class InProcessEnvironment:
                 loop.call_soon_threadsafe(loop.call_later, _DELIVERY, channel.flush, context=context)
 
         channel = Channel(worker.owner, sink, deliver_soon)
-        worker.submit(Run(request, channel, resolve))
+        worker.submit(CellRun(request, channel, resolve))
         return future
 
     @property
@@ -140,7 +138,7 @@ class InProcessEnvironment:
         worker, self._worker = self._worker, None
         try:
             if worker is not None:
-                await self._retire(worker, "The environment was closed.")
+                await self._crew.retire(worker, "The environment was closed.")
         finally:
             self._closing = False
             self._unroute()
@@ -151,13 +149,12 @@ class InProcessEnvironment:
 
         worker = self._worker
         clock = worker.clock if worker is not None else None
-        self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         return {
             "memory": psutil.Process().memory_info().rss,
-            "cpu": self._used_before + (clock.seconds() if clock is not None else 0.0),
+            "cpu": self._crew.used + (clock.seconds() if clock is not None else 0.0),
             "pid": os.getpid(),
             "threads": threading.active_count(),
-            "abandoned_threads": len(self._abandoned),
+            "abandoned_threads": self._crew.living,
         }
 
     async def probe(self) -> Mapping[str, Any]:
@@ -186,75 +183,22 @@ class InProcessEnvironment:
 
     async def _launch(self) -> Worker:
         owner = Owner(f"pcm_session_{next(_numbers)}")
-        worker = Worker(owner, self._namespaces, self._folder)
-        ready, wake = _event()
-        worker.launch(wake)
-        try:
-            # Not wait_for(): in Python 3.11 it swallows a cancellation that comes with the result.
-            async with asyncio.timeout(_finite(self._config.startup_timeout)):
-                await ready
-        except BaseException as error:
-            worker.stop(force=True)
-            if isinstance(error, TimeoutError):
-                raise ExecutorStartError(
-                    f"The worker thread was not ready within {self._config.startup_timeout} s.",
-                    remedy="Raise startup_timeout.",
-                ) from error
-            raise
-        if worker.failure is not None:
-            raise ExecutorStartError("The shell could not be made.") from worker.failure
+        worker = Worker(owner, self._make_shell, self._folder)
+        await self._crew.launch(worker, _finite(self._config.startup_timeout))
         return worker
+
+    def _make_shell(self, owner: Owner, gate: Gate) -> Shell:
+        from .shell import Shell
+
+        return Shell(owner, gate, self._namespaces)
 
     async def _renew(self, what: str) -> str:
         worker = self._ready_worker()
         self._worker = None
         try:
-            said = await self._retire(worker, "")
+            said = await self._crew.retire(worker, "")
         finally:
             self._worker = await self._launch()
-        return said
-
-    async def _retire(self, worker: Worker, reason: str) -> str:
-        """End a worker, or abandon it; its run, if any, ends as died."""
-        run = worker.run
-        where = worker.whereabouts() if run is not None else ""
-        if run is not None:
-            run.channel.drop()
-        said = "The thread was left to end by itself; variables are fresh."
-        try:
-            gone, wake = _event()
-            worker.when_gone(wake)
-            for _ in range(_ATTEMPTS):
-                # Code that swallows what ends it, in just the wrong place, is told again.
-                worker.stop(force=run is not None)
-                if (await asyncio.wait([gone], timeout=_END / _ATTEMPTS))[0]:
-                    break
-            if worker.thread.is_alive():
-                worker.stop(force=True)
-            said = self._account(worker, where)
-        finally:
-            if run is not None:
-                run.finish(RunEnding(status=RunStatus.DIED, reason=f"{reason} {said}".strip()))
-        return said
-
-    def _account(self, worker: Worker, where: str) -> str:
-        """Note what a worker has used and left behind, and say so."""
-        thread = worker.thread
-        thread.join(_TAIL)
-        if worker.clock is not None:
-            self._used_before += worker.clock.seconds()
-        left = [thread] if thread.is_alive() else worker.left
-        if not left:
-            ended = f"The thread {thread.name!r} was ended; v" if where else "V"
-            return f"{ended}ariables are fresh."
-        self._abandoned += left
-        names = ", ".join(repr(one.name) for one in left)
-        place = f" {where or worker.whereabouts()}" if thread.is_alive() else ""
-        said = (
-            f"The thread {names} could not be ended{place}: it was abandoned, its output is dropped,"
-            " and it ends as soon as the call it is in returns; variables are fresh."
-        )
-        _log.warning("%s", said)
         return said
 
 
@@ -265,20 +209,3 @@ def _finite(seconds: float) -> float | None:
 def _resolve(future: asyncio.Future[RunEnding], ending: RunEnding) -> None:
     if not future.done():
         future.set_result(ending)
-
-
-def _event() -> tuple[asyncio.Future[None], Callable[[], None]]:
-    """Return a future of this loop and a function that resolves it from any thread."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def done() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    def from_any_thread() -> None:
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(done, context=context)
-
-    return future, from_any_thread

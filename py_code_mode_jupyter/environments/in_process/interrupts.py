@@ -199,6 +199,11 @@ class Gate:
         """Ask for an interrupt at the next entry into user code."""
         self.pending = True
 
+    @property
+    def undelivered(self) -> bool:
+        """Whether the run was interrupted and its code has not noticed yet."""
+        return self.active and (self._armed or self.pending)
+
     def take_pending(self) -> bool:
         """Whether an interrupt is due on entering user code; it is taken."""
         if self.doomed:
@@ -229,6 +234,11 @@ class Gate:
             if self._armed:
                 self._armed = False
                 self.pending = True
+
+
+def own_gate() -> Gate | None:
+    """Return the gate of the calling thread, if it has one."""
+    return getattr(_here, "gate", None)
 
 
 def run_open(gate: Gate, call: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:

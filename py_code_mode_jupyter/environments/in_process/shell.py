@@ -30,7 +30,7 @@ from IPython.utils.text import LSString, SList
 from ...results import Output
 from . import figures
 from .commands import run_command
-from .interrupts import Driven, Gate, run_open
+from .interrupts import Driven, Gate, own_gate, run_open
 from .ownership import Channel, Owner, current
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Shell(InteractiveShell):
 
     def __init__(self, owner: Owner, gate: Gate, namespaces: Mapping[str, Any], **options: Any) -> None:
         self.owner = owner
-        self.gate = gate
+        self._gate = gate
         self.namespaces = dict(namespaces)
         self.last_traceback = ""
         self._last_error: ErrorInfo | None = None
@@ -175,6 +175,11 @@ class Shell(InteractiveShell):
         self._db: Any = {}  # %cd, %bookmark and %store keep what they remember in memory
         printers = self.display_formatter.formatters["image/png"]
         printers.for_type_by_name("matplotlib.figure", "Figure", figures.png)
+
+    @property
+    def gate(self) -> Gate:
+        """The gate of the calling thread: a kernel may run code in several, with one shell."""
+        return own_gate() or self._gate
 
     # What a shell usually does to its process, and what this one does instead.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextvars
 import linecache
@@ -11,38 +12,50 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
-from ...results import RunEnding, RunRequest, RunStatus
 from . import ownership
 from .children import interrupt_children, kill_children
-from .endings import ending_of
-from .figures import close_figures, show_figures
-from .interrupts import Gate, run_open, task_factory, waits_on
+from .interrupts import Gate, task_factory, waits_on
 from .scheduling import ThreadClock, brisk_switching, change_directory, private_working_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from types import FrameType
 
     from .ownership import Channel, Owner
     from .shell import Shell
 
+    MakeShell = Callable[[Owner, Gate], Shell]
+
 _STEP = 0.2  # seconds given to tasks and threads of the user to end when the worker does
 
 
-@final
-class Run:
-    """One run under way: where it shows things and whom it tells how it ended."""
+class Run(abc.ABC):
+    """One piece of work for a worker's thread, and to whom its output and its end are told.
 
-    def __init__(self, request: RunRequest, channel: Channel, ended: Callable[[RunEnding], None]) -> None:
-        self.request = request
+    Attributes
+    ----------
+    channel
+        Takes what the work shows.
+    """
+
+    def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self._ended: Callable[[RunEnding], None] | None = ended
 
-    def finish(self, ending: RunEnding) -> None:
-        """Tell how the run ended; only the first to tell is heard."""
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            ended(ending)
+    @abc.abstractmethod
+    async def work(self, shell: Shell, gate: Gate) -> Any:
+        """Do it, in the thread; what this returns is handed to `finish`."""
+
+    @abc.abstractmethod
+    def failed(self, shell: Shell, error: BaseException) -> Any:
+        """Return the ending for what got past `work`: callbacks and transformers of the user."""
+
+    @abc.abstractmethod
+    def finish(self, ending: Any) -> None:
+        """Tell the end. Only the first to tell is heard."""
+
+    @abc.abstractmethod
+    def die(self, reason: str) -> None:
+        """Tell that the thread will not end it."""
 
 
 class _Thread(threading.Thread):
@@ -59,13 +72,13 @@ class Worker:
     ----------
     owner
         To whom the code belongs that runs here.
-    namespaces
-        Objects that the code finds under these names.
+    make_shell
+        Makes the shell, in the thread.
     folder
         Working directory to start in.
     """
 
-    def __init__(self, owner: Owner, namespaces: Mapping[str, Any], folder: str) -> None:
+    def __init__(self, owner: Owner, make_shell: MakeShell, folder: str) -> None:
         self.owner = owner
         self.gate: Gate | None = None
         self.shell: Shell | None = None
@@ -74,7 +87,7 @@ class Worker:
         self.run: Run | None = None
         self.failure: BaseException | None = None
         self.left: list[threading.Thread] = []
-        self._namespaces = namespaces
+        self._make_shell = make_shell
         self._folder = folder
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -95,7 +108,7 @@ class Worker:
         if self.gate is not None:
             self.gate.begin()
         if not self._post(self._begin, run):
-            run.finish(RunEnding(status=RunStatus.DIED, reason="The worker thread has ended."))
+            run.die("The worker thread has ended.")
 
     def interrupt(self) -> None:
         """Interrupt the run, and the child processes that it has started; returns at once."""
@@ -158,14 +171,12 @@ class Worker:
         finally:
             self._ready()
             if self.run is not None:
-                self.run.finish(RunEnding(status=RunStatus.DIED, reason="The worker thread has ended."))
+                self.run.die("The worker thread has ended.")
             gone, self._gone = self._gone, []
             for call in gone:
                 call()
 
     def _serve(self) -> None:
-        from .shell import Shell
-
         self.own_folder = private_working_directory()
         if self.own_folder:
             change_directory(self._folder)
@@ -174,7 +185,7 @@ class Worker:
         loop = asyncio.new_event_loop()
         try:
             asyncio.set_event_loop(loop)
-            self.shell = self.owner.shell = Shell(self.owner, self.gate, self._namespaces)
+            self.shell = self.owner.shell = self._make_shell(self.owner, self.gate)
             loop.set_task_factory(task_factory(self.gate))
             loop.set_exception_handler(self._report)
             self._loop = loop
@@ -253,40 +264,16 @@ class Worker:
             self._task = asyncio.Task(self._execute(run), loop=self._loop, context=self._context)
 
     async def _execute(self, run: Run) -> None:
-        from IPython.core.interactiveshell import ExecutionResult
-
         gate, shell = self.gate, self.shell
         if gate is None or shell is None:  # wound up before this could begin
             return
         ownership.enter(run.channel)
-        empty: ExecutionResult = ExecutionResult(None)  # type: ignore[no-untyped-call]
         with brisk_switching():
             try:
-                ending = await self._run_cell(run, shell, gate)
+                ending = await run.work(shell, gate)
             except BaseException as error:  # noqa: BLE001 - callbacks and transformers of the user
-                ending = ending_of(shell, empty, error)
+                ending = run.failed(shell, error)
         gate.end()
         self.run = self._task = None
-        if gate.doomed:
-            return
-        run.channel.close()
-        run.finish(ending)
-
-    async def _run_cell(self, run: Run, shell: Shell, gate: Gate) -> RunEnding:
-        request = run.request
-        if request.variables:
-            shell.user_ns.update(request.variables)
-        result = await shell.run(request.code, store_history=request.store_history)
-        error = result.error_in_exec or result.error_before_exec
-        if self.owner.figures:
-            _, failed = run_open(gate, self._show_figures, error)
-            if failed is not None and error is None:
-                error = failed
-                shell.showtraceback((type(error), error, error.__traceback__))
-        return ending_of(shell, result, error)
-
-    def _show_figures(self, error: BaseException | None) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            close_figures(self.owner)
-        else:
-            show_figures(self.owner)
+        if not gate.doomed:
+            run.finish(ending)
