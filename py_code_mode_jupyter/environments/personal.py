@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..errors import StorageError
 from ..storage import FileStorage, Storage
-from ..storage.root import storage_root
+from ..storage.root import VARIABLE, storage_root
 from .broker import Broker
 from .deps import Deps, MemoryDeps, Site
 
@@ -34,3 +34,8 @@ def personal_broker(
         _log.warning("This kernel has no storage: %s", error)
     record = MemoryDeps() if storage is None else storage.deps
     return Broker(storage, Deps(record, site, allowed=allowed, wheels_only=wheels_only))
+
+
+def personal_variables(environ: Mapping[str, str], configured: str) -> tuple[str, ...]:
+    """Return variables, as ``NAME=value``, that lead ``%pcm`` in the kernel to the same storage."""
+    return (f"{VARIABLE}={storage_root(environ, configured)}",)

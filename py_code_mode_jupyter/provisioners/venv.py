@@ -19,7 +19,7 @@ from traitlets.config import Config
 from ..config import SubprocessConfig
 from ..environments.fallback import ExplainingEnvironment
 from ..environments.folder import OwnedFolder
-from ..environments.personal import personal_broker
+from ..environments.personal import personal_broker, personal_variables
 from ..environments.process import KernelProcess, ipc_connection
 from ..environments.venv.environment import VenvEnvironment, cache_folder
 from ..errors import CodeModeError, ConfigurationError, ExecutorStartError, InvalidDependencyError
@@ -33,7 +33,9 @@ _SETTING_ERRORS = (ConfigurationError, InvalidDependencyError)
 _WHERE = "Correct the kernelspec's metadata.kernel_provisioner.config, or c.VenvProvisioner."
 _RESTART = "Then restart the kernel."
 # Jupyter reads a kernelspec when it starts a kernel, and its own configuration when it starts itself.
-_START_ANEW = "Then shut this kernel down and start a new one (after a change of Jupyter's configuration, Jupyter)."
+_START_ANEW = (
+    "Then shut this kernel down and start a new one (after a change of Jupyter's configuration, Jupyter)."
+)
 
 
 class VenvProvisioner(KernelProvisionerBase):
@@ -139,7 +141,7 @@ class VenvProvisioner(KernelProvisionerBase):
         self._process = environment.process
 
     def _make(self, environ: Mapping[str, str]) -> VenvEnvironment:
-        config = self._config()
+        config = self._config(environ)
         environment = VenvEnvironment(config, cache=cache_folder())
         environment.broker = personal_broker(
             environ,
@@ -150,14 +152,16 @@ class VenvProvisioner(KernelProvisionerBase):
         )
         return environment
 
-    def _config(self) -> SubprocessConfig:
+    def _config(self, environ: Mapping[str, str]) -> SubprocessConfig:
         if self._refusal is not None:
             raise self._refusal
+        # `environ` holds what the kernelspec sets; naming it lets it pass, as in any kernel.
+        named = (*personal_variables(environ, self.storage_root), *self.kernel_spec.env, *self.env)
         return SubprocessConfig(
             python_version=self.python_version or None,
             allow_runtime_deps=self.allow_runtime_deps,
             deps=tuple(self.deps),
-            env=tuple(self.env),
+            env=named,
             memory_limit=self.memory_limit or None,
             venv_dir=self.venv_dir or None,
             confine_writes=self.confine_writes,

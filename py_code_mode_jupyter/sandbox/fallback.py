@@ -21,7 +21,7 @@ from .. import __version__
 from .channel import Channel
 from .confine import die_with_parent
 from .frames import receive_frame
-from .kernelapp import SandboxApp
+from .kernelapp import EndingApp, SandboxApp
 
 IGNORED = (
     "This program starts kernels by their command and ignores kernel provisioners, so the isolated "
@@ -88,7 +88,7 @@ def main() -> None:
     """Serve until told to stop."""
     if sys.argv[1:2] == ["-f"]:
         sys.stderr.write(f"{IGNORED}\n")
-        IPKernelApp.launch_instance(argv=sys.argv[1:], kernel_class=ExplainingKernel)
+        EndingApp.launch_instance(argv=sys.argv[1:], kernel_class=ExplainingKernel)
         return
     sock = socket.socket(fileno=int(sys.argv[1]))
     frame = receive_frame(sock)

@@ -171,7 +171,22 @@ class Publisher(IOPubThread):
             self._xpub_stream.flush(zmq.POLLIN)
 
 
-class SandboxApp(IPKernelApp):
+class EndingApp(IPKernelApp):
+    """ipykernel's application, which ends as soon as it is told to."""
+
+    def start(self) -> None:
+        """Serve until told to stop, and let the control thread finish that request.
+
+        It ends it by flushing streams, and would wait for ever where the interpreter, ending, has
+        stopped the thread that sends.
+        """
+        super().start()
+        if self.control_thread is not None and self.control_thread.is_alive():
+            self.control_thread.stop()
+            self.control_thread.join(_CONTROL_SECONDS)
+
+
+class SandboxApp(EndingApp):
     """The kernel's application, told everything by the host instead of by files and arguments."""
 
     def prepare(self, spec: Mapping[str, Any], namespaces: dict[str, Any]) -> None:
@@ -225,17 +240,6 @@ class SandboxApp(IPKernelApp):
 
     def init_signal(self) -> None:
         """Do nothing: interrupts are ignored until a cell runs, since the process started."""
-
-    def start(self) -> None:
-        """Serve until told to stop, and let the control thread finish that request.
-
-        It ends it by flushing streams, and would wait for ever where the interpreter, ending, has
-        stopped the thread that sends.
-        """
-        super().start()
-        if self.control_thread is not None and self.control_thread.is_alive():
-            self.control_thread.stop()
-            self.control_thread.join(_CONTROL_SECONDS)
 
     def init_kernel(self) -> None:
         """Make the kernel, with descriptors for each run."""

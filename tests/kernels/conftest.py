@@ -94,6 +94,13 @@ class Cell:
         return "".join(c["data"]["text/plain"] for c in self.contents("execute_result"))
 
     @property
+    def shown(self) -> str:
+        """Everything displayed, as text."""
+        return "\n".join(
+            c["data"]["text/plain"] for k in ("execute_result", "display_data") for c in self.contents(k)
+        )
+
+    @property
     def error(self) -> str:
         """The error as the notebook shows it."""
         return "\n".join(line for c in self.contents("error") for line in c["traceback"])
@@ -106,13 +113,13 @@ class Notebook:
         self,
         name: str = "pcm-venv",
         *,
-        env: dict[str, str] | None = None,
+        variables: dict[str, str] | None = None,
         cwd: Path | None = None,
         **traits: Any,
     ) -> None:
         self.manager = KernelManager(kernel_name=name, config=Config(VenvProvisioner=traits))
         where = {} if cwd is None else {"cwd": str(cwd)}
-        self.manager.start_kernel(env={**os.environ, **(env or {})}, **where)
+        self.manager.start_kernel(env={**os.environ, **(variables or {})}, **where)
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=WAIT)

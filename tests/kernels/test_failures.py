@@ -1,4 +1,4 @@
-"""An environment that cannot be made explains itself in the notebook, and is there once the cause is mended."""
+"""An environment that cannot be made explains itself in the notebook; mended, a restart makes it."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def unwritable_folder(folder: Path, patch: pytest.MonkeyPatch) -> Cause:
 
 def unreachable_index(folder: Path, patch: pytest.MonkeyPatch) -> Cause:
     patch.setenv("UV_DEFAULT_INDEX", NOWHERE)
+    patch.setenv("UV_HTTP_RETRIES", "0")
     return Cause(
         {"deps": ["iniconfig"]},
         ("iniconfig could not be installed", "cannot be reached", "Check the network"),
@@ -155,7 +156,9 @@ def test_what_frontends_ask_beside_running_code_is_answered(start: Start) -> Non
         reply = client.get_shell_msg(timeout=WAIT)
         assert reply["parent_header"]["msg_id"] == number
     # JupyterLab asks every kernel whose kernelspec names a debugger.
-    assert notebook.control("debug_request", {"type": "request", "seq": 1, "command": "debugInfo"}) is not None
+    assert (
+        notebook.control("debug_request", {"type": "request", "seq": 1, "command": "debugInfo"}) is not None
+    )
 
 
 def test_nbclient_fails_with_the_explanation(temp: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -59,7 +60,7 @@ def test_a_restart_loses_variables_and_keeps_the_environment(start: Start) -> No
     notebook = start()
     notebook.run("kept = 42")
     notebook.run(WRITE_MODULE)
-    before, prefix = notebook.pid, notebook.value("sys.prefix") if notebook.run("import sys") else ""
+    before, prefix = notebook.pid, notebook.run("import sys; print(sys.prefix)").stdout
     notebook.restart()
     assert gone(before)
     assert "NameError" in notebook.run("kept").error
@@ -134,6 +135,7 @@ class Watched:
             kernel_name="pcm-venv", config=Config(KernelRestarter=settings)
         )
         self.restarts = 0
+        self._restarted = asyncio.Event()
 
     async def start(self) -> None:
         await self.manager.start_kernel()
@@ -144,6 +146,7 @@ class Watched:
 
     def _count(self) -> None:
         self.restarts += 1
+        self._restarted.set()
 
     async def run(self, code: str) -> str:
         """Execute a cell and return what it printed, or its error."""
@@ -156,13 +159,11 @@ class Watched:
         await self.client.execute_interactive(code, timeout=WAIT, output_hook=take, allow_stdin=False)
         return "".join(shown).strip()
 
-    async def death(self, code: str) -> None:
-        """Execute code that kills the kernel, and wait until it was restarted."""
-        before = self.restarts
-        self.client.execute(code)
-        async with asyncio.timeout(WAIT):
-            while self.restarts == before:
-                await asyncio.sleep(0.02)
+    async def death(self, kill: Callable[[], object]) -> None:
+        """Kill the kernel, and wait until it was restarted."""
+        self._restarted.clear()
+        kill()
+        await asyncio.wait_for(self._restarted.wait(), WAIT)
         await self.client.wait_for_ready(timeout=WAIT)
 
     async def close(self) -> None:
@@ -200,7 +201,7 @@ async def test_a_kernel_that_died_is_restarted_and_the_same_client_goes_on(
         "import ctypes; ctypes.string_at(0)",
     ):
         await watched.run("kept = 42")
-        await watched.death(death)
+        await watched.death(functools.partial(watched.client.execute, death))
         assert "NameError" in await watched.run("kept")
         assert await watched.run("print(6 * 7)") == "42"
     assert watched.restarts == 3
@@ -212,11 +213,7 @@ async def test_the_kernel_and_its_children_are_restarted_when_killed_from_outsid
     watched = await watch()
     child = int(await watched.run(CHILD))
     pid = int(await watched.run("import os; print(os.getpid())"))
-    os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(WAIT):
-        while not watched.restarts:
-            await asyncio.sleep(0.02)
-    await watched.client.wait_for_ready(timeout=WAIT)
+    await watched.death(lambda: os.kill(pid, signal.SIGKILL))
     assert gone(child)
     assert int(await watched.run("import os; print(os.getpid())")) != pid
 
@@ -240,7 +237,8 @@ from jupyter_client.manager import start_new_kernel
 
 manager, client = start_new_kernel(kernel_name="pcm-venv")
 printed = []
-client.execute_interactive(sys.argv[1], timeout=60, output_hook=lambda m: printed.append(m["content"].get("text", "")))
+take = lambda message: printed.append(message["content"].get("text", ""))
+client.execute_interactive(sys.argv[1], timeout=60, output_hook=take)
 print(json.dumps({"child": int("".join(printed)), "kernel": manager.provisioner._process.pid}), flush=True)
 sys.stdin.readline()
 """
