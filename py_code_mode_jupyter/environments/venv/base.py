@@ -222,10 +222,12 @@ def _is_unchanged(folder: Path) -> bool:
 def _fingerprint(folder: Path) -> str:
     """Return the number of files and the latest change of any; change times cannot be set back."""
     latest, count = 0, 0
-    for top, _, names in os.walk(folder):
+    folder = folder.resolve()  # fwalk() would not enter a link
+    # Names relative to an open folder: half the time of full paths, with thousands of files at every close.
+    for top, _, names, opened in os.fwalk(folder):
         if top == str(folder):
             continue
-        for path in (top, *(os.path.join(top, name) for name in names)):  # noqa: PTH118 - thousands of them
+        for name in (".", *names):
             count += 1
-            latest = max(latest, os.lstat(path).st_ctime_ns)
+            latest = max(latest, os.stat(name, dir_fd=opened, follow_symlinks=False).st_ctime_ns)
     return f"{count} {latest}"
