@@ -2,7 +2,8 @@
 
 Each measure runs in fresh worker processes, which take a value of ours and one of stock's in turn.
 pyperf supplies clock, statistics, description of the machine and the format of ``--json``, which
-``python -m pyperf show`` and ``compare_to`` read. The exit status is 1 if a bound is broken.
+``python -m pyperf show`` and ``compare_to`` read. The exit status is 1 if a bound is broken, 2 if a
+measure failed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyperf  # type: ignore[import-untyped]
 from measures import MEASURES, Measure, Pair
 from report import broken, machine, table
 
-BOUND_BROKEN = 1
+BOUND_BROKEN, FAILED = 1, 2
 WORKER_LIMIT = 300  # seconds
 FAST = 10  # times fewer values, from one worker
 PRIVATE = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
@@ -33,7 +34,11 @@ def main() -> int:
         [measure] = chosen
         asyncio.run(work(measure, options.values)).dump(sys.stdout)
         return 0
-    suite = measure_all(chosen, fast=options.fast)
+    try:
+        suite = measure_all(chosen, fast=options.fast)
+    except subprocess.SubprocessError as error:
+        print(f"No results, see above: {error}", file=sys.stderr)
+        return FAILED
     print(f"{table(chosen, suite)}\n\n{machine(suite)}")
     if options.json is not None:
         suite.dump(str(options.json), replace=True)
