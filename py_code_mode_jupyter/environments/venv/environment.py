@@ -284,7 +284,8 @@ class VenvEnvironment:
 
     def _remove(self) -> None:
         self._folder.remove()
-        if self.base is not None and discard_if_changed(self.base):
+        # Confined code could not write there, so there is nothing to look for.
+        if self.base is not None and not self.confined and discard_if_changed(self.base):
             _log.warning("The base environment had been changed by executed code, and was removed.")
         self.base = None
 
