@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from ..errors import StorageError
 from ..storage import FileStorage, Storage
 from ..storage.root import VARIABLE, storage_root
 from .broker import Broker
-from .deps import Deps, MemoryDeps, Site
+from .deps import Deps, MemoryDeps, OwnSite, Record, Site
 
 _log = logging.getLogger(__name__)
 
@@ -26,14 +27,38 @@ def personal_broker(
     site, allowed, wheels_only
         As in `Deps`.
     """
-    storage: Storage | None = None
+    storage = _storage(environ, configured)
+    return Broker(storage, Deps(_record(storage), site, allowed=allowed, wheels_only=wheels_only))
+
+
+def personal_namespaces(environ: Mapping[str, str], configured: str, *, allowed: bool) -> dict[str, Any]:
+    """Return ``artifacts`` and ``deps`` for a kernel in this process; no ``artifacts`` without a storage.
+
+    Parameters
+    ----------
+    environ, configured
+        As in `storage.root.storage_root`.
+    allowed
+        As in `Deps`.
+    """
+    storage = _storage(environ, configured)
+    found: dict[str, Any] = {"deps": Deps(_record(storage), OwnSite(), allowed=allowed)}
+    if storage is not None:
+        found["artifacts"] = storage.artifacts
+    return found
+
+
+def _storage(environ: Mapping[str, str], configured: str) -> Storage | None:
     try:
-        storage = FileStorage(storage_root(environ, configured))
+        return FileStorage(storage_root(environ, configured))
     except StorageError as error:
         # A kernel without storage is worth more than none.
         _log.warning("This kernel has no storage: %s", error)
-    record = MemoryDeps() if storage is None else storage.deps
-    return Broker(storage, Deps(record, site, allowed=allowed, wheels_only=wheels_only))
+        return None
+
+
+def _record(storage: Storage | None) -> Record:
+    return MemoryDeps() if storage is None else storage.deps
 
 
 def personal_variables(environ: Mapping[str, str], configured: str) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ class Owner:
         What the owner's code has assigned to ``sys.stdout`` and the like.
     figures
         The owner's pyplot figures: number to figure manager.
+    tables
+        What libraries keep in one dictionary per process, and each owner has for itself: by name.
     stays
         Stays of other threads in code of this owner: threads it started, work it gave to pools.
     children
@@ -50,6 +52,7 @@ class Owner:
         self.overrides: dict[str, Any] = {}
         self.figures: OrderedDict[Any, Any] = OrderedDict()
         self.stays: set[Stay] = set()
+        self.tables: dict[str, dict[Any, Any]] = {}
         self.children: dict[Any, Channel] = {}
 
     def read_input(self, prompt: str, *, password: bool = False) -> str:
@@ -117,6 +120,17 @@ class Channel:
         with self._lock:
             self._awaited = False
             shielded(self._deliver)
+
+    def try_flush(self) -> bool:
+        """Deliver the text that has come, unless another thread holds the channel; say if it was done."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._awaited = False
+            shielded(self._deliver)
+        finally:
+            self._lock.release()
+        return True
 
     def close(self) -> None:
         """Deliver the rest and drop whatever comes later."""

@@ -279,7 +279,9 @@ class Shell(InteractiveShell):
 
     # Running
 
-    async def run(self, code: str, *, store_history: bool = True, silent: bool = False) -> ExecutionResult:
+    async def run(
+        self, code: str, *, store_history: bool = True, silent: bool = False, cell_id: str | None = None
+    ) -> ExecutionResult:
         """Run a cell, as `run_cell` does, on the loop that is running."""
         self.last_traceback = ""
         failure: Any = None
@@ -295,6 +297,7 @@ class Shell(InteractiveShell):
                 silent=silent,
                 transformed_cell=transformed,
                 preprocessing_exc_tuple=failure,
+                cell_id=cell_id,
             )
         finally:
             self.events.trigger("post_execute")

@@ -58,7 +58,7 @@ class Run(abc.ABC):
         """Tell that the thread will not end it."""
 
 
-class _Thread(threading.Thread):
+class OwnerlessThread(threading.Thread):
     """A thread that belongs to nobody, even if an owner's code starts it."""
 
     ownerless = True
@@ -76,10 +76,13 @@ class Worker:
         Makes the shell, in the thread.
     folder
         Working directory to start in.
+    sole
+        Whether owner and shell end with this worker. False: another has them, too.
     """
 
-    def __init__(self, owner: Owner, make_shell: MakeShell, folder: str) -> None:
+    def __init__(self, owner: Owner, make_shell: MakeShell, folder: str, *, sole: bool = True) -> None:
         self.owner = owner
+        self.sole = sole
         self.gate: Gate | None = None
         self.shell: Shell | None = None
         self.clock: ThreadClock | None = None
@@ -95,7 +98,7 @@ class Worker:
         self._context = contextvars.Context()
         self._ready: Callable[[], None] = lambda: None
         self._gone: list[Callable[[], None]] = []
-        self.thread = _Thread(target=self._main, name=owner.name, daemon=True)
+        self.thread = OwnerlessThread(target=self._main, name=owner.name, daemon=True)
 
     def launch(self, ready: Callable[[], None]) -> None:
         """Start the thread; `ready` is called in it when it can take requests or has failed."""
@@ -107,7 +110,7 @@ class Worker:
         self.run = run
         if self.gate is not None:
             self.gate.begin()
-        if not self._post(self._begin, run):
+        if not self.post(self._begin, run):
             run.die("The worker thread has ended.")
 
     def interrupt(self) -> None:
@@ -122,8 +125,9 @@ class Worker:
         self._stopping = True
         if force and self.gate is not None:
             self.gate.doom()
-            kill_children(self.owner, wait=0.0)
-        self._post(self._stop)
+            if self.sole:
+                kill_children(self.owner, wait=0.0)
+        self.post(self._stop)
 
     def when_gone(self, call: Callable[[], None]) -> None:
         """Call something, in whatever thread, when the thread has done its last."""
@@ -151,7 +155,8 @@ class Worker:
             frame = frame.f_back
         return innermost
 
-    def _post(self, call: Callable[..., None], *args: Any) -> bool:
+    def post(self, call: Callable[..., object], *args: Any) -> bool:
+        """Call something in the thread, between two steps of its loop; False if it has ended."""
         loop = self._loop
         try:
             if loop is not None:
@@ -181,7 +186,7 @@ class Worker:
         if self.own_folder:
             change_directory(self._folder)
         self.clock = ThreadClock()
-        self.gate = Gate(lambda: self._post(self._nudge))
+        self.gate = Gate(lambda: self.post(self._nudge))
         loop = asyncio.new_event_loop()
         try:
             asyncio.set_event_loop(loop)
@@ -207,18 +212,28 @@ class Worker:
         if self.gate is not None:
             for left in list(self.gate.driven):
                 left.kill()
+        if self.sole:
+            self._end_owner()
+        waits_on(None)
+        loop.close()
+        asyncio.set_event_loop(None)
+        if self.sole:
+            self._dispose()
+        self.shell = None
+        self._context = contextvars.Context()
+
+    def _end_owner(self) -> None:
         kill_children(self.owner)
         if self.shell is not None:
             self.shell.end_magics()
         self._end_user_threads()
-        waits_on(None)
-        loop.close()
-        asyncio.set_event_loop(None)
+
+    def _dispose(self) -> None:
         if self.shell is not None:
             self.shell.dispose()
-        self.owner.shell = self.shell = None
+        self.owner.shell = None
         self.owner.overrides.clear()
-        self._context = contextvars.Context()
+        self.owner.tables.clear()
 
     def _end_user_tasks(self, loop: asyncio.AbstractEventLoop) -> None:
         tasks = asyncio.all_tasks(loop)

@@ -1,0 +1,90 @@
+"""Comms of one kernel: messages between objects of its code and of its frontends."""
+
+# comm.base_comm is not annotated for subclassing.
+# mypy: disallow-subclassing-any=False
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from comm.base_comm import BaseComm
+from comm.base_comm import CommManager as BaseManager
+
+from ..interrupts import shielded
+from ..ownership import current
+
+if TYPE_CHECKING:
+    from .life import Life
+
+# Handlers of libraries, which register once per process and mean every kernel.
+_everybodys: dict[str, Callable[..., Any]] = {}
+
+
+class Comm(BaseComm):
+    """One end of a comm; the other is in a frontend.
+
+    Attributes
+    ----------
+    kernel
+        The kernel of the code that made it, as libraries look for it.
+    """
+
+    def __init__(self, manager: CommManager, *args: Any, **options: Any) -> None:
+        self._life = manager.life
+        self.kernel = manager.life.view
+        super().__init__(*args, **options)
+
+    def publish_msg(
+        self,
+        msg_type: str,
+        data: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        buffers: list[Any] | None = None,
+        **keys: Any,
+    ) -> None:
+        """Send a comm message, behind all text that the code has printed before."""
+        content = {"data": data or {}, "comm_id": self.comm_id, **keys}
+        shielded(self._publish, msg_type, content, metadata or {}, buffers)
+
+    def _publish(self, kind: str, content: dict[str, Any], metadata: dict[str, Any], buffers: Any) -> None:
+        channel = current()
+        if channel is not None:
+            channel.flush()
+        self._life.publish(kind, content, metadata=metadata, buffers=buffers, ident=self.topic)
+
+
+class CommManager(BaseManager):
+    """The comms of one life of a kernel."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__()
+        self.life = life
+        self.targets = _Targets()
+
+    def forget(self) -> None:
+        """Let go of all comms, at the end of the life."""
+        for one in list(self.comms.values()):
+            one._closed = True  # what is garbage later would try to tell the frontend
+        self.comms.clear()
+        self.targets.clear()
+
+
+class _Targets(dict[str, Callable[..., Any]]):
+    """Handlers by target: those of this kernel's code, then those of libraries."""
+
+    def __setitem__(self, name: str, handler: Callable[..., Any]) -> None:
+        super().__setitem__(name, handler)
+        if _is_of_a_library(handler):
+            _everybodys[name] = handler
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the handler of a target."""
+        return super().get(name) or _everybodys.get(name, default)
+
+
+def _is_of_a_library(handler: Callable[..., Any]) -> bool:
+    module = sys.modules.get(getattr(handler, "__module__", None) or "")
+    owner = getattr(handler, "__self__", None)
+    return getattr(module, "__spec__", None) is not None and (owner is None or isinstance(owner, type))
