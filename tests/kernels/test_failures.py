@@ -73,14 +73,19 @@ def damaged_base(folder: Path, patch: pytest.MonkeyPatch) -> Cause:
     cache = cache_folder()
     patch.setenv("HOME", str(folder))
     cache_folder().mkdir(parents=True)
-    for base in cache.glob("base-*[!k]"):
-        (cache_folder() / base.name).symlink_to(base)
-    newest = max(cache.glob("own-*/complete"), key=lambda marker: marker.stat().st_mtime).parent
-    shutil.copytree(newest, cache_folder() / newest.name)
+    packages, own = (newest(cache, kind) for kind in ("base", "own"))
+    (cache_folder() / packages.name).symlink_to(packages)
+    shutil.copytree(own, cache_folder() / own.name)
     for module in cache_folder().rglob("sandbox"):
         module.chmod(0o700)
         shutil.rmtree(module)
     return Cause({}, ("The kernel ended while it started", "No module named"), lambda _: None)
+
+
+def newest(cache: Path, kind: str) -> Path:
+    """Return the base that was used last."""
+    markers = cache.glob(f"{kind}-*/complete")
+    return max(markers, key=lambda marker: marker.stat().st_mtime).parent
 
 
 CAUSES = {
@@ -127,7 +132,7 @@ def test_a_kernel_that_explains_can_be_asked_interrupted_restarted_and_shut_down
     start: Start, temp: Path
 ) -> None:
     notebook = start(python_version="3.99")
-    pid = notebook.manager.provisioner.has_process and notebook.manager.provisioner._process.pid  # type: ignore[union-attr]
+    pid = notebook.pid
     notebook.client.kernel_info()
     info = notebook.client.get_shell_msg(timeout=WAIT)["content"]
     assert info["status"] == "ok"
@@ -187,11 +192,8 @@ def test_an_environment_that_code_destroyed_is_replaced(start: Start) -> None:
         ({"memory_limit": "lots"}, ("memory_limit='lots'", "512m")),
         ({"python_version": "two"}, ("python_version='two'", "3.12")),
         ({"python_version": 3.12}, ("python_version", "3.12")),
-        ({"deps": 5}, ("deps", "5")),
         ({"deps": ["https://example.org/x.whl"]}, ("https://example.org/x.whl",)),
         ({"env": ["A B"]}, ("env", "NAME=value")),
-        ({"startup_timeout": -1}, ("startup_timeout=-1", "above zero")),
-        ({"allow_runtime_deps": "never"}, ("allow_runtime_deps",)),
         ({"memory": "2g"}, ("memory", "memory_limit")),
     ],
     ids=str,
@@ -202,6 +204,5 @@ def test_a_wrong_setting_in_a_kernelspec_explains_itself(
     assert_explains(start(spec(config)), "1 + 1", (*says, "start a new one"))
 
 
-@pytest.mark.parametrize("traits", [{"memory_limit": "lots"}, {"memory_limit": 5}], ids=str)
-def test_a_wrong_setting_in_the_configuration_explains_itself(start: Start, traits: dict[str, Any]) -> None:
-    assert_explains(start(**traits), "1 + 1", (*traits, "start a new one"))
+def test_a_wrong_setting_in_the_configuration_explains_itself(start: Start) -> None:
+    assert_explains(start(memory_limit=5), "1 + 1", ("memory_limit", "start a new one"))

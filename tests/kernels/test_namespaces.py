@@ -86,7 +86,7 @@ def test_a_restart_keeps_packages_and_their_list(changed: Notebook) -> None:
 
 def packages(notebook: Notebook) -> set[str]:
     """Return the files of a kernel's environment, as the host sees them."""
-    prefix = Path(psutil.Process(notebook.manager.provisioner._process.pid).environ()["VIRTUAL_ENV"])  # type: ignore[union-attr]
+    prefix = Path(psutil.Process(notebook.pid).environ()["VIRTUAL_ENV"])
     return {str(path) for path in prefix.rglob("*")}
 
 

@@ -31,3 +31,10 @@ class TestVenvKernel(jupyter_kernel_test.KernelTests):
     complete_code_samples = ("1", "print('x')", "def f():\n  return 1\n\n")
     incomplete_code_samples = ("print('''hello", "def f():\n  x*2", "for i in range(3):")
     invalid_code_samples = ("import = 7q",)
+
+
+class TestInProcessKernel(TestVenvKernel):
+    """`pcm-in-process` behaves as any Python kernel does."""
+
+    kernel_name = "pcm-in-process"
+    supported_history_operations = ("tail", "range", "search")
