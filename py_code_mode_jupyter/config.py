@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, final
@@ -76,6 +77,12 @@ def _folder(field: str, value: object) -> Path:
     if not isinstance(value, str | Path) or "\0" in str(value) or not str(value):
         raise ConfigurationError(field, value, "not a path.", remedy="Give a folder's path.")
     return Path(value).expanduser().absolute()
+
+
+def _folders(field: str, value: object) -> tuple[Path, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError(field, value, "not a sequence of paths.", remedy='Give e.g. ("out",).')
+    return tuple(_folder(field, path) for path in value)
 
 
 class _Base:
@@ -198,11 +205,7 @@ class SubprocessConfig(_Base):
         for name in ("venv_dir", "working_dir"):
             if getattr(self, name) is not None:
                 self._set(name, _folder(name, getattr(self, name)))
-        if isinstance(self.writable_paths, str) or not hasattr(self.writable_paths, "__iter__"):
-            raise ConfigurationError(
-                "writable_paths", self.writable_paths, "not a sequence.", remedy='Give e.g. ("out",).'
-            )
-        self._set("writable_paths", tuple(_folder("writable_paths", p) for p in self.writable_paths))
+        self._set("writable_paths", _folders("writable_paths", self.writable_paths))
         if self.memory_limit is not None:
             self._set("memory_limit", size_in_bytes("memory_limit", self.memory_limit))
         if self.confine_writes is not None:
