@@ -181,7 +181,7 @@ class Notebook:
     def close(self) -> None:
         self.client.stop_channels()
         if self.manager.has_kernel:
-            self.manager.shutdown_kernel()
+            self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
 
 

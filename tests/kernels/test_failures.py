@@ -69,16 +69,28 @@ def broken_cache(folder: Path, patch: pytest.MonkeyPatch) -> Cause:
     return Cause({}, ("The base environment could not be built", "Make the folder writable"), mend)
 
 
-def damaged_base(folder: Path, patch: pytest.MonkeyPatch) -> Cause:
+def own_cache(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Have the folder of bases be one of the test's own; return a base that can be damaged there."""
     cache = cache_folder()
     patch.setenv("HOME", str(folder))
     cache_folder().mkdir(parents=True)
     packages, own = (newest(cache, kind) for kind in ("base", "own"))
     (cache_folder() / packages.name).symlink_to(packages)
-    shutil.copytree(own, cache_folder() / own.name)
-    for module in cache_folder().rglob("sandbox"):
-        module.chmod(0o700)
-        shutil.rmtree(module)
+    return Path(shutil.copytree(own, cache_folder() / own.name))
+
+
+def remove(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def damaged_base(folder: Path, patch: pytest.MonkeyPatch) -> Cause:
+    base = own_cache(folder, patch)
+    (package,) = base.glob("packages/*")
+    package.chmod(0o700)
+    remove(package / "sandbox")
     return Cause({}, ("The kernel ended while it started", "No module named"), lambda _: None)
 
 
@@ -179,6 +191,16 @@ def test_an_environment_that_code_destroyed_is_replaced(start: Start) -> None:
     notebook.run("import shutil, sys; shutil.rmtree(sys.prefix)")
     notebook.restart()
     assert_explains(notebook, "1 + 1", ("could not be started",))
+    notebook.restart()
+    assert notebook.run("6 * 7").value == "42"
+
+
+def test_a_base_that_was_discarded_meanwhile_is_built_again(
+    start: Start, shared: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = own_cache(tmp_path, monkeypatch)
+    notebook = start()
+    remove(base)
     notebook.restart()
     assert notebook.run("6 * 7").value == "42"
 

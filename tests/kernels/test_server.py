@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -46,6 +47,12 @@ class Server:
         )
         with urllib.request.urlopen(request, timeout=WAIT) as reply:  # noqa: S310 - as above
             return json.loads(reply.read() or b"null")
+
+    def answers(self) -> bool:
+        try:
+            return bool(self.request("GET", "status"))
+        except urllib.error.URLError:
+            return False
 
     def kernels(self) -> list[str]:
         return [kernel["id"] for kernel in self.request("GET", "kernels")]
@@ -137,7 +144,9 @@ def serving(folder: Path) -> Iterator[Server]:
         try:
             until(lambda: [*runtime.glob("jpserver-*.json")], "the server runs")
             (about,) = runtime.glob("jpserver-*.json")
-            yield Server(process, json.loads(about.read_text())["url"], temp)
+            running = Server(process, json.loads(about.read_text())["url"], temp)
+            until(running.answers, "the server answers")
+            yield running
             stop(process)
         finally:
             process.kill()
@@ -220,17 +229,13 @@ def test_a_failed_start_is_explained_in_the_notebook_and_not_by_status_500(serve
         assert "nothing is run" in tab.run("1 + 1")
 
 
-@pytest.mark.parametrize("end", ["api", "signal"])
-def test_a_server_that_ends_takes_busy_kernels_along(tmp_path: Path, end: str) -> None:
+def test_a_server_that_is_shut_down_takes_busy_kernels_along(tmp_path: Path) -> None:
     with serving(tmp_path) as own:
         tab = Tab(own)
         pid = tab.pid()
         tab.execute("while True: pass")
-        if end == "api":
-            own.request("POST", "shutdown")
-            own.process.wait(timeout=WAIT)
-        else:
-            stop(own.process)
+        own.request("POST", "shutdown")
+        own.process.wait(timeout=WAIT)
         tab.socket.close()
         assert gone(pid)
         assert processes_of(own.temp) == set()

@@ -134,12 +134,17 @@ class VenvEnvironment:
                 "confine_writes=True needs Landlock, which this machine does not have.",
                 remedy="Use Linux 5.13 or newer with Landlock enabled, or leave confine_writes out.",
             )
+        interpreter = self._take_base()
+        self._folder.create()
+        self._check_writable()
+        self._make_venv(interpreter, self.config.startup_timeout)
+
+    def _take_base(self) -> Path:
+        """Find or build the base, and return its interpreter."""
         timeout = self.config.startup_timeout
         interpreter = find_interpreter(self.config.python_version, timeout=timeout)
         self.base = ensure_base(self._cache, interpreter, timeout=timeout)
-        self._folder.create()
-        self._check_writable()
-        self._make_venv(interpreter, timeout)
+        return interpreter
 
     def _check_writable(self) -> None:
         """Refuse a writable path that would open what the confinement has to close."""
@@ -161,10 +166,21 @@ class VenvEnvironment:
         outcome = run_uv(["venv", *options, self._venv], timeout=timeout)
         if not outcome.ok:
             raise VenvError("The virtual environment could not be made.", log=outcome.log)
+        self._link_base()
+
+    def _link_base(self) -> None:
+        assert self.base is not None
         lines = list(self.base.search_path)
         if self.config.allow_runtime_deps:
             lines.append(self.base.installer)
         (self._site_packages() / "pcm_base.pth").write_text("".join(f"{line}\n" for line in lines))
+
+    def _renew_base(self) -> None:
+        """Take a new base where the end of another session discarded ours, because code had changed it."""
+        if self.base is not None and not all(path.exists() for path in self.base.search_path):
+            self._take_base()
+            if self._venv.exists():
+                self._link_base()
 
     @property
     def _venv(self) -> Path:
@@ -176,6 +192,7 @@ class VenvEnvironment:
     async def relaunch(self) -> None:
         """Launch a kernel in the environment that is there, in place of one that may have died."""
         await self.kill()
+        await self._off_loop(self._renew_base)
         process = self._process = await self._off_loop(self._launch)
         self.died = process.died
         try:
