@@ -37,4 +37,3 @@ class TestInProcessKernel(TestVenvKernel):
     """`pcm-in-process` behaves as any Python kernel does."""
 
     kernel_name = "pcm-in-process"
-    supported_history_operations = ("tail", "range", "search")

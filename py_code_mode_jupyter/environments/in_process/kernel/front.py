@@ -62,7 +62,7 @@ class Outlet:
         self._retrying = False
         self._stuck_since = 0.0
         self._number = cast("int", self._socket.getsockopt(zmq.FD))
-        hub.loop.add_reader(self._number, self._receive)
+        hub.loop.add_reader(self._number, self.receive)
 
     def send_multipart(self, parts: list[Any], *_: object, **__: object) -> None:
         """Send a message, or queue it behind those that wait for slow readers."""
@@ -126,7 +126,7 @@ class Outlet:
             # Sending may have used up the sign that something has arrived.
             has_input = cast("int", self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
         if has_input:
-            self._hub.soon(self._receive)
+            self._hub.soon(self.receive)
         return not self._waiting
 
     def _send_waiting(self) -> bool:
@@ -144,7 +144,8 @@ class Outlet:
         self._send_waiting()
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)
 
-    def _receive(self) -> None:
+    def receive(self) -> None:
+        """Take what has arrived; called in the hub."""
         while True:
             with self._lock:
                 if self._socket.closed:

@@ -115,8 +115,8 @@ class Hub:
 
     def _wind_up(self) -> None:
         try:
-            self._patches.undo()
             if self._routed:
+                libraries.remove(self._patches)
                 routing.release()
             self.context.destroy(linger=_LINGER)
             if self._folder is not None:

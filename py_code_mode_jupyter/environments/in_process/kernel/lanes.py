@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, final
 from ..worker import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..worker import MakeShell, Run
     from .life import Life
     from .requests import Request
@@ -74,11 +76,13 @@ class Lane:
         if following is not None:
             self.worker.submit(following)
 
-    def abort_waiting(self) -> None:
-        """Answer the cells that wait as aborted; called in the hub when a cell has failed."""
+    def abort_waiting(self, answer: Callable[[], None]) -> None:
+        """Answer a cell that has failed, and those that waited for it as aborted; called in the hub."""
+        self._life.front["shell"].receive()  # what was sent by now, but nothing that follows the answer
         with self._lock:
             waiting = [one for one in self._queue if one.is_cell]
             self._queue = deque(one for one in self._queue if not one.is_cell)
+        answer()
         for one in waiting:
             one.abort()
         self.done()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
 
 import comm
 
@@ -16,6 +20,30 @@ if TYPE_CHECKING:
 def install(patches: Patches) -> None:
     """Let owned code find what belongs to its kernel."""
     _comms(patches)
+    sys.meta_path.append(_BESIDE)
+
+
+def remove(patches: Patches) -> None:
+    """Take everything back."""
+    sys.meta_path.remove(_BESIDE)
+    patches.undo()
+
+
+@final
+class _Beside(MetaPathFinder):
+    """Finds modules in the working directory of owned code, behind all that is installed."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """Find a module, for owned code alone."""
+        if path is not None or current_owner() is None:
+            return None
+        try:
+            return PathFinder.find_spec(name, [str(Path.cwd())], target)
+        except OSError:  # the folder is gone
+            return None
+
+
+_BESIDE = _Beside()
 
 
 def _comms(patches: Patches) -> None:

@@ -72,7 +72,11 @@ class Life:
         self.comms.forget()
 
     def _make_shell(self, owner: Owner, gate: Gate) -> Shell:
-        return KernelShell(owner, gate, self.settings.namespaces, life=self)
+        shell = owner.shell = KernelShell(owner, gate, self.settings.namespaces, life=self)
+        if self.settings.session_name:
+            shell.user_ns["__session__"] = self.settings.session_name
+        shell.start()
+        return shell
 
     def lost(self, lane: Lane) -> None:
         """Note that a lane's thread has ended unasked; called in that thread."""

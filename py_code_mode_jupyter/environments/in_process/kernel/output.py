@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .front import Message
     from .life import Life
 
+NOBODY: Message = {"header": {}, "metadata": {}, "content": {}}
+"""The parent of what no client has asked for."""
+
 
 @final
 class CellChannel(Channel):
@@ -54,11 +57,11 @@ def _content(life: Life, output: Output) -> dict[str, Any]:
         return {
             "ename": output.name,
             "evalue": output.metadata.get("evalue", ""),
-            "traceback": output.text.splitlines(),
+            "traceback": output.metadata.get("traceback", [output.text]),
         }
     content = {"data": dict(output.data), "metadata": dict(output.metadata)}
     if output.type == "execute_result":
-        return {**content, "execution_count": life.shell.execution_count}
+        return {**content, "execution_count": life.shell.displayhook.prompt_count}
     return {**content, "transient": {"display_id": output.display_id} if output.display_id else {}}
 
 

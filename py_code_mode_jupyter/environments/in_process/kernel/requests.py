@@ -78,11 +78,15 @@ class Request(Run):
 
     def finish(self, ending: Content) -> None:
         """Reply."""
-        if self._is_first():
-            self.channel.flush()
-            self._reply(ending)
-            self._status("idle")
-            self._next(ending)
+        if not self._is_first():
+            return
+        self.channel.flush()
+        failed = self.is_cell and ending["status"] == "error"
+        if failed and self.message["content"].get("stop_on_error", True):
+            self._life.hub.soon(self._lane.abort_waiting, lambda: self._answer(ending))
+        else:
+            self._answer(ending)
+            self._lane.done()
 
     def die(self, reason: str) -> None:
         """Reply that the thread was ended, or abandoned."""
@@ -125,13 +129,9 @@ class Request(Run):
         first, self._finished = not self._finished, True
         return first
 
-    def _next(self, ending: Content) -> None:
-        failed = self.is_cell and ending["status"] == "error"
-        if failed and self.message["content"].get("stop_on_error", True):
-            # In the hub, behind what has arrived by now.
-            self._life.hub.soon(self._lane.abort_waiting)
-        else:
-            self._lane.done()
+    def _answer(self, content: Content) -> None:
+        self._reply(content)
+        self._status("idle")
 
     def _status(self, state: str) -> None:
         self._life.publish("status", {"execution_state": state}, parent=self.message)

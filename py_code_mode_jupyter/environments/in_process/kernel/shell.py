@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import threading
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
+from IPython.core.history import HistoryManager
 
 from ....results import Output
 from ..shell import Shell, text_of
+from .output import NOBODY, CellChannel
+from .profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from ..interrupts import Gate
     from ..ownership import Owner
     from .life import Life
+
+_log = logging.getLogger(__name__)
 
 
 class KernelShell(Shell):
@@ -31,7 +38,43 @@ class KernelShell(Shell):
     ) -> None:
         self.life = life
         self._shown = threading.local()
-        super().__init__(owner, gate, namespaces, **options)
+        profile = self._profile = Profile()
+        super().__init__(
+            owner, gate, namespaces, config=profile.config, profile_dir=profile.folder, **options
+        )
+        self._db = None  # made in the profile's folder, when something is kept there
+
+    def start(self) -> None:
+        """Do what the user wants to be done first."""
+        self._profile.start(self, CellChannel(self.life, NOBODY, []))
+
+    def init_ipython_dir(self, ipython_dir: object) -> None:
+        """Use the user's IPython folder."""
+        self.ipython_dir = self._profile.ipython_dir
+
+    def init_profile_dir(self, profile_dir: Any) -> None:
+        """Use the user's profile."""
+        self.profile_dir = profile_dir
+
+    def init_history(self) -> None:
+        """Keep the history where the user's other kernels keep it."""
+        self.history_manager = HistoryManager(shell=self, parent=self)
+        self.configurables.append(self.history_manager)  # type: ignore[arg-type]
+
+    def dispose(self) -> None:
+        """Let go of everything that the code has made, and of the history's files."""
+        history = self.history_manager
+        super().dispose()
+        self._end_history(history)
+        for path in (*self.tempfiles, *self.tempdirs):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _end_history(self, history: Any) -> None:
+        try:
+            history.end_session()
+            history.close()
+        except Exception:  # noqa: BLE001 - a locked or damaged file must not keep the kernel from ending
+            _log.warning("The history could not be closed", exc_info=True)
 
     @property
     def kernel(self) -> Any:
@@ -77,6 +120,5 @@ class KernelShell(Shell):
         self.last_traceback = "\n".join(stb)
         text = text_of(evalue) if isinstance(evalue, BaseException) else str(evalue)
         self._shown.error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
-        self.emit(
-            Output(type="error", name=etype.__name__, text=self.last_traceback, metadata={"evalue": text})
-        )
+        about = {"evalue": text, "traceback": stb}
+        self.emit(Output(type="error", name=etype.__name__, text=self.last_traceback, metadata=about))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .front import Message
     from .life import Life
 
-PROTOCOL = "5.5"
+PROTOCOL = "5.4"
 WARNING = """\
 This kernel runs inside the Jupyter server's own process, as fast as that is and as exposed:
 os._exit(), a crash in C code or running out of memory end the server and every notebook of it, and
