@@ -14,22 +14,21 @@ import json
 import re
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .errors import TransferError
+from .errors import NotPlainError, TransferError
 
 Buffer = bytes | bytearray | memoryview
 _SCALARS = (str, int, float, bool, type(None))
 _ARRAY_KINDS = "biufcmMSU"
+_SAME_HASH = 64
+"""Different values of one hash that a set or the keys of a dict may hold: each is compared with all others."""
 _COLUMN_DTYPE = re.compile(
     r"u?int\d+|U?Int\d+|float\d+|Float\d+|bool|boolean|str|string|object|category"
     r"|datetime64\[(s|ms|us|ns), [\w/+:-]{1,64}\]"
 )
-
-
-class NotPlainError(TransferError):
-    """The object is not plain data, an array or a table, so it cannot be encoded."""
 
 
 def encode(value: object) -> list[Buffer]:
@@ -212,6 +211,7 @@ class _Decoder:
 
     def __init__(self, buffers: Sequence[Buffer]) -> None:
         self._buffers = buffers
+        self._unused = set(range(1, len(buffers)))
 
     def value(self, node: Any) -> Any:
         if isinstance(node, list):
@@ -227,8 +227,10 @@ class _Decoder:
 
     def raw(self, node: dict[str, Any]) -> Buffer:
         number = node["buffer"]
-        if not isinstance(number, int) or not 0 < number < len(self._buffers):
-            raise TransferError("The encoded value refers to a buffer that is not there.")
+        # Each once: a small tree that refers to one buffer again and again would unfold without end.
+        if not isinstance(number, int) or number not in self._unused:
+            raise TransferError("The encoded value refers to a buffer that is not there, or used already.")
+        self._unused.discard(number)
         return self._buffers[number]
 
     def array(self, node: dict[str, Any]) -> Any:
@@ -248,6 +250,11 @@ class _Decoder:
             return pd.Series(values)
         if not _COLUMN_DTYPE.fullmatch(dtype):
             dtype = "object"
+        if dtype == "category":
+            _refuse_collisions(values)
+        elif dtype != "object" and any(isinstance(item, decimal.Decimal) for item in values):
+            # int(Decimal("1e999999999")) would not end, and nothing could stop it.
+            raise TransferError(f"A column of {dtype} holds a Decimal.")
         return pd.Series(values, dtype="object").astype(dtype)
 
     def index(self, node: dict[str, Any]) -> Any:
@@ -257,9 +264,10 @@ class _Decoder:
         if "range" in node:
             return pd.RangeIndex(*map(int, node["range"]), name=names[0])
         if "tuples" in node:
-            return pd.MultiIndex.from_tuples(
-                [tuple(map(self.value, row)) for row in node["tuples"]], names=names
-            )
+            rows = [tuple(map(self.value, row)) for row in node["tuples"]]
+            for level in zip(*rows, strict=True):
+                _refuse_collisions(level)
+            return pd.MultiIndex.from_tuples(rows, names=names)
         return pd.Index(self.column(node["column"]), name=names[0])
 
     def dataframe(self, node: dict[str, Any]) -> Any:
@@ -292,12 +300,31 @@ class _Decoder:
     def items(self, node: dict[str, Any]) -> list[Any]:
         return [self.value(item) for item in node["items"]]
 
+    def keys(self, node: dict[str, Any]) -> list[Any]:
+        keys = self.items(node)
+        _refuse_collisions(keys)
+        return keys
+
+    def dict(self, node: dict[str, Any]) -> dict[Any, Any]:
+        pairs = [(self.value(key), self.value(item)) for key, item in node["items"]]
+        _refuse_collisions(key for key, _ in pairs)
+        return dict(pairs)
+
+
+def _refuse_collisions(keys: Iterable[Any]) -> None:
+    """Refuse numbers chosen so that comparing them with each other would take hours."""
+    # The hashes of equal keys are equal too, so a value that is repeated is counted as often as it comes.
+    hashes = [hash(key) for key in keys if not isinstance(key, str)]
+    crowded = {value for value, count in Counter(hashes).most_common(1) if count > _SAME_HASH}
+    if crowded:
+        raise TransferError("The encoded value holds keys whose hashes collide.")
+
 
 _DECODERS: dict[str, Callable[[_Decoder, dict[str, Any]], Any]] = {
     "tuple": lambda d, n: tuple(d.items(n)),
-    "set": lambda d, n: set(d.items(n)),
-    "frozenset": lambda d, n: frozenset(d.items(n)),
-    "dict": lambda d, n: {d.value(k): d.value(v) for k, v in n["items"]},
+    "set": lambda d, n: set(d.keys(n)),
+    "frozenset": lambda d, n: frozenset(d.keys(n)),
+    "dict": _Decoder.dict,
     "bytes": lambda d, n: bytes(d.raw(n)),
     "bytearray": lambda d, n: bytearray(d.raw(n)),
     "complex": lambda _, n: complex(*map(float, n["parts"])),

@@ -5,20 +5,28 @@ Fields and defaults are those of the specification; what is added here is said i
 
 from __future__ import annotations
 
+import keyword
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, final
 
-from .errors import ConfigurationError
+from .dependency import parse_dependency
+from .errors import ConfigurationError, InvalidDependencyError
 
-_VERSION = re.compile(r"3\.\d{1,2}(\.\d{1,2})?")
+_VERSION = re.compile(r"3\.(\d{1,2})(\.\d{1,2})?")
+_OLDEST_MINOR = 11
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=.*)?", re.DOTALL)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MIB = 2**20
+_LARGEST = 2**63 - 1
+_KERNEL_MEMORY = 128 * _MIB
+"""Below it the threads of a kernel cannot start; 96 MiB were measured to be too little."""
+_LONGEST_WAIT = 86_400.0
+"""A day. Systems count some waits in milliseconds and can count no more than 24 days."""
 
 
 def seconds(field: str, value: object) -> float:
@@ -29,13 +37,29 @@ def seconds(field: str, value: object) -> float:
     ConfigurationError
         It is not a number, or not above zero.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise ConfigurationError(field, value, "not a number of seconds.", remedy="Give e.g. 30.0.")
-    if value <= 0:
+    number = _number(field, value)
+    if number <= 0:
         raise ConfigurationError(
             field, value, "must be above zero.", remedy="Give seconds, or math.inf for no limit."
         )
-    return float(value)
+    return number
+
+
+def _short_seconds(field: str, value: object) -> float:
+    number = _number(field, value)
+    if not 0 < number <= _LONGEST_WAIT:
+        problem = f"must be above zero, and at most {_LONGEST_WAIT:,.0f} (a day)."
+        raise ConfigurationError(field, value, problem, remedy="Give seconds, e.g. 30.0.")
+    return number
+
+
+def _number(field: str, value: object) -> float:
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
+            return float(value)
+    except OverflowError:  # an int beyond all floats
+        pass
+    raise ConfigurationError(field, value, "not a number of seconds.", remedy="Give e.g. 30.0.")
 
 
 def size_in_bytes(field: str, value: object) -> int:
@@ -44,18 +68,32 @@ def size_in_bytes(field: str, value: object) -> int:
     Raises
     ------
     ConfigurationError
-        It cannot be read as a size, or is not above zero.
+        It cannot be read as a size, is not above zero, or is beyond 2**63 - 1.
     """
     size = 0
     if isinstance(value, int) and not isinstance(value, bool):
         size = value
     elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         size = int(float(match[1]) * _UNITS[match[2].lower()])
-    if size <= 0:
+    if not 0 < size <= _LARGEST:
         raise ConfigurationError(
-            field, value, "not a size above zero.", remedy='Give bytes, or text such as "512m" or "2g".'
+            field, value, "not a possible size.", remedy='Give bytes, or text such as "512m" or "2g".'
         )
     return size
+
+
+def variable_name(field: str, value: object) -> str:
+    """Return `value` if Python code can name a variable so.
+
+    Raises
+    ------
+    ConfigurationError
+        It is not an identifier, or a word that Python keeps for itself.
+    """
+    if not isinstance(value, str) or not value.isidentifier() or keyword.iskeyword(value):
+        remedy = "Give letters, digits and '_', with no digit first, and no word of Python's own."
+        raise ConfigurationError(field, value, "not a variable's name.", remedy=remedy)
+    return value
 
 
 def _flag(field: str, value: object) -> None:
@@ -63,14 +101,35 @@ def _flag(field: str, value: object) -> None:
         raise ConfigurationError(field, value, "not a bool.", remedy="Give True or False.")
 
 
-def _strings(field: str, value: object) -> tuple[str, ...]:
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        raise ConfigurationError(field, value, "not a sequence of texts.", remedy='Give e.g. ("a", "b").')
-    items = tuple(value)
-    for item in items:
-        if not isinstance(item, str):
-            raise ConfigurationError(field, item, "not text.", remedy='Give e.g. ("a", "b").')
-    return items
+def _sequence(field: str, value: object, remedy: str, *, is_secret: bool = False) -> tuple[Any, ...]:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        shown = f"<{type(value).__name__}>" if is_secret else value
+        raise ConfigurationError(field, shown, "not a sequence.", remedy=remedy)
+    return tuple(value)
+
+
+def _dependencies(value: object) -> tuple[str, ...]:
+    remedy = 'Give names with version specifiers, e.g. ("pandas>=2", "six").'
+    specs = _sequence("deps", value, remedy)
+    for spec in specs:
+        try:
+            parse_dependency(spec)
+        except InvalidDependencyError as error:
+            raise ConfigurationError("deps", spec, "not a dependency.", remedy=error.remedy) from error
+    return specs
+
+
+def _variables(value: object) -> tuple[str, ...]:
+    remedy = 'Give texts, e.g. ("NAME", "NAME=value").'
+    entries = _sequence("env", value, remedy, is_secret=True)
+    for entry in entries:
+        # Whatever is wrong with it, what follows the name may be a secret.
+        if not isinstance(entry, str):
+            raise ConfigurationError("env", f"<{type(entry).__name__}>", "not text.", remedy=remedy)
+        if not _VARIABLE.fullmatch(entry) or "\0" in entry:
+            name = entry.partition("=")[0]
+            raise ConfigurationError("env", name, "not an environment variable.", remedy=remedy)
+    return entries
 
 
 def _folder(field: str, value: object) -> Path:
@@ -80,9 +139,7 @@ def _folder(field: str, value: object) -> Path:
 
 
 def _folders(field: str, value: object) -> tuple[Path, ...]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise ConfigurationError(field, value, "not a sequence of paths.", remedy='Give e.g. ("out",).')
-    return tuple(_folder(field, path) for path in value)
+    return tuple(_folder(field, path) for path in _sequence(field, value, 'Give folders, e.g. ("out",).'))
 
 
 class _Base:
@@ -96,10 +153,11 @@ class _Base:
     def _check_common(self, timeout_field: str) -> None:
         if getattr(self, timeout_field) is None:
             self._set(timeout_field, math.inf)
-        for name in (timeout_field, "startup_timeout", "interrupt_grace"):
-            self._set(name, seconds(name, getattr(self, name)))
+        self._set(timeout_field, seconds(timeout_field, getattr(self, timeout_field)))
+        for name in ("startup_timeout", "interrupt_grace"):
+            self._set(name, _short_seconds(name, getattr(self, name)))
         _flag("allow_runtime_deps", self.allow_runtime_deps)  # type: ignore[attr-defined]
-        self._set("deps", _strings("deps", self.deps))  # type: ignore[attr-defined]
+        self._set("deps", _dependencies(self.deps))  # type: ignore[attr-defined]
         self._set("max_output", size_in_bytes("max_output", self.max_output))  # type: ignore[attr-defined]
 
     def public(self) -> dict[str, Any]:
@@ -151,7 +209,7 @@ class SubprocessConfig(_Base):
     Attributes
     ----------
     python_version
-        ``"3.12"`` or ``"3.12.1"``; None: the version that runs this.
+        ``"3.12"`` or ``"3.12.1"``, 3.11 or newer; None: the version that runs this.
     default_timeout
         Seconds that a run may take where it is not told otherwise; None or ``math.inf``: no limit.
     allow_runtime_deps
@@ -169,7 +227,8 @@ class SubprocessConfig(_Base):
         Folder the code starts in. None: the host's current folder, or a private folder where
         writing is confined.
     memory_limit
-        Bytes, or text such as ``"512m"``, that each process of the session may allocate; None: no limit.
+        Bytes, or text such as ``"512m"``, that each process of the session may allocate, at least
+        128 MiB; None: no limit.
     confine_writes
         True: the code can write only in its private folders and `writable_paths`, and cannot
         signal processes outside; needs Landlock (Linux 5.13), else starting raises. False: never.
@@ -201,28 +260,31 @@ class SubprocessConfig(_Base):
     def __post_init__(self) -> None:
         self._check_common("default_timeout")
         self._check_python()
-        self._check_env()
+        self._set("env", _variables(self.env))
         for name in ("venv_dir", "working_dir"):
             if getattr(self, name) is not None:
                 self._set(name, _folder(name, getattr(self, name)))
         self._set("writable_paths", _folders("writable_paths", self.writable_paths))
         if self.memory_limit is not None:
-            self._set("memory_limit", size_in_bytes("memory_limit", self.memory_limit))
+            self._set("memory_limit", self._enough(self.memory_limit))
         if self.confine_writes is not None:
             _flag("confine_writes", self.confine_writes)
 
     def _check_python(self) -> None:
         version = self.python_version
-        if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version)):
-            raise ConfigurationError(
-                "python_version", version, "not a Python version.", remedy='Give text such as "3.12".'
-            )
+        match = _VERSION.fullmatch(version) if isinstance(version, str) else None
+        if version is not None and (match is None or int(match[1]) < _OLDEST_MINOR):
+            oldest = f"3.{_OLDEST_MINOR}"
+            remedy = f'Give text such as "3.12"; kernels run on {oldest} and newer.'
+            raise ConfigurationError("python_version", version, "not a usable Python version.", remedy=remedy)
 
-    def _check_env(self) -> None:
-        self._set("env", _strings("env", self.env))
-        for entry in self.env:
-            if not _VARIABLE.fullmatch(entry) or "\0" in entry:
-                name = entry.partition("=")[0]
-                raise ConfigurationError(
-                    "env", name, "not an environment variable.", remedy='Give "NAME" or "NAME=value".'
-                )
+    def _enough(self, memory_limit: int | str) -> int:
+        size = size_in_bytes("memory_limit", memory_limit)
+        if size < _KERNEL_MEMORY:
+            raise ConfigurationError(
+                "memory_limit",
+                memory_limit,
+                "too little for a kernel to start.",
+                remedy="Give at least 128m.",
+            )
+        return size

@@ -11,6 +11,7 @@
     │   ├── ExecutorStateError        not started, closed, or in use by another session
     │   ├── UnsupportedCapabilityError
     │   └── TransferError             a value or file could not cross to or from the place
+    │       └── NotPlainError         the value is not plain data, an array or a table
     ├── DependencyError
     │   ├── InvalidDependencyError    not a name with version specifiers
     │   ├── RuntimeDepsDisabledError  ``allow_runtime_deps`` is False
@@ -31,6 +32,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+
+_LONGEST_REPR = 200
+
+
+def _shown(value: object) -> str:
+    """Return the value's ``repr``, cut short. It is a caller's object, whose ``repr`` may fail."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - the error that is being made matters more
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST_REPR else f"{text[: _LONGEST_REPR - 3]}..."
 
 
 def _rebuild(cls: type[CodeModeError], state: dict[str, Any], args: tuple[Any, ...]) -> CodeModeError:
@@ -73,7 +85,7 @@ class ConfigurationError(CodeModeError, ValueError):
     """
 
     def __init__(self, field: str, value: object, problem: str, *, remedy: str = "") -> None:
-        super().__init__(f"{field}={value!r}: {problem}", remedy=remedy)
+        super().__init__(f"{field}={_shown(value)}: {problem}", remedy=remedy)
         self.field = field
         self.value = value
 
@@ -137,6 +149,15 @@ class UnsupportedCapabilityError(ExecutorError):
 
 class TransferError(ExecutorError):
     """A value or a file could not cross to or from the place where code runs."""
+
+
+class NotPlainError(TransferError):
+    """The object is not plain data, an array or a table, so it can only cross as its ``repr``."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message, remedy="Convert it to plain data, an array or a table, or save it as an artifact."
+        )
 
 
 class DependencyError(CodeModeError):

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from packaging.specifiers import SpecifierSet
 
+from ..dependency import Dependency, parse_dependency
 from ..errors import DependencyInstallError, RuntimeDepsDisabledError
 from ..results import DepsChange
-from ..storage.dependencies import Dependency, parse_dependency
 from .uv import run_uv
 
 INSTALL_TIMEOUT = 600.0

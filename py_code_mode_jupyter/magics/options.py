@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import keyword
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from ..config import seconds
+from ..config import seconds, variable_name
 from ..errors import ConfigurationError
 from .sessions import known_executor
 
@@ -65,7 +64,7 @@ def run_options(command: Command, line: str, cell: str | None) -> RunOptions:
         session=given.session,
         executor=None if given.executor is None else known_executor(given.executor),
         timeout=None if given.timeout is None else _timeout(given.timeout),
-        variable=None if given.output is None else _variable(given.output),
+        variable=None if given.output is None else variable_name("output", given.output),
         raises=not given.no_raise and given.output is None,
     )
 
@@ -101,10 +100,3 @@ def _timeout(text: str) -> float:
         remedy = "Give e.g. -t 30, or -t inf for no limit."
         raise ConfigurationError("timeout", text, "not a number of seconds.", remedy=remedy) from None
     return seconds("timeout", value)
-
-
-def _variable(name: str) -> str:
-    if not name.isidentifier() or keyword.iskeyword(name):
-        remedy = "Give letters, digits and '_', with no digit first."
-        raise ConfigurationError("output", name, "not a variable's name.", remedy=remedy)
-    return name

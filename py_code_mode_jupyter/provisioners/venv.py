@@ -22,14 +22,13 @@ from ..environments.folder import OwnedFolder
 from ..environments.personal import personal_broker, personal_variables
 from ..environments.process import KernelProcess, ipc_connection
 from ..environments.venv.environment import VenvEnvironment, cache_folder
-from ..errors import CodeModeError, ConfigurationError, ExecutorStartError, InvalidDependencyError
+from ..errors import CodeModeError, ConfigurationError, ExecutorStartError
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
     from jupyter_client.manager import KernelManager
 
 _FROM_MANAGER = ("kernel_id", "kernel_spec", "parent")
-_SETTING_ERRORS = (ConfigurationError, InvalidDependencyError)
 _WHERE = "Correct the kernelspec's metadata.kernel_provisioner.config, or c.VenvProvisioner."
 _RESTART = "Then restart the kernel."
 # Jupyter reads a kernelspec when it starts a kernel, and its own configuration when it starts itself.
@@ -175,7 +174,7 @@ class VenvProvisioner(KernelProvisionerBase):
 
     async def _explain(self, error: CodeModeError) -> None:
         headline = "The isolated environment could not be made, so nothing is run."
-        is_setting = error is self._refusal or isinstance(error, _SETTING_ERRORS)
+        is_setting = error is self._refusal or isinstance(error, ConfigurationError)
         reason = f"{headline}\n{error}\n{_START_ANEW if is_setting else _RESTART}"
         self._fallback = ExplainingEnvironment(dict(self.connection_info), reason)
         await self._fallback.start()

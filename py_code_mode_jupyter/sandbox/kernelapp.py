@@ -16,7 +16,8 @@ from ipykernel.kernelapp import IPKernelApp
 from jupyter_client.session import Session
 from traitlets.config import Config
 
-from ..codec import NotPlainError, decode, encode
+from ..codec import decode, encode
+from ..errors import NotPlainError
 from .output import Descriptors, RunStream, let_threads_inherit_their_run
 
 _MAX_REPR = 64 * 1024

@@ -2,17 +2,15 @@
 
 from ..formats.info import ArtifactInfo
 from .artifacts import ArtifactStore
-from .dependencies import Dependency, DependencyList, parse_dependency
+from .dependencies import DependencyList
 from .file_storage import FileStorage, Storage
 from .names import artifact_name
 
 __all__ = [
     "ArtifactInfo",
     "ArtifactStore",
-    "Dependency",
     "DependencyList",
     "FileStorage",
     "Storage",
     "artifact_name",
-    "parse_dependency",
 ]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from py_code_mode_jupyter.dependency import Dependency, parse_dependency
 from py_code_mode_jupyter.errors import InvalidDependencyError, StorageUnavailableError
-from py_code_mode_jupyter.storage import Dependency, FileStorage, parse_dependency
+from py_code_mode_jupyter.storage import FileStorage
 
 
 @pytest.mark.parametrize(

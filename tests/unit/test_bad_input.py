@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
+import pkgutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import py_code_mode_jupyter
 from py_code_mode_jupyter import FileStorage, Session
 from py_code_mode_jupyter import errors as tree
 from py_code_mode_jupyter.config import InProcessConfig, SubprocessConfig
@@ -30,10 +33,19 @@ WRONG: list[tuple[str, Any]] = [
     ("default_timeout", float("nan")),
     ("startup_timeout", -5),
     ("startup_timeout", True),
+    ("startup_timeout", float("inf")),
+    ("startup_timeout", 1e9),
+    ("default_timeout", 10**400),
     ("interrupt_grace", 0),
+    ("interrupt_grace", float("inf")),
     ("allow_runtime_deps", "no"),
     ("deps", "pandas"),
     ("deps", (1,)),
+    ("deps", ("../x",)),
+    ("deps", ("six @ http://127.0.0.1/x.whl",)),
+    ("deps", {"six": ">=1"}),
+    ("max_output", "9" * 400),
+    ("max_output", 2**63),
     ("max_output", -1),
     ("max_output", "lots"),
     ("max_output", True),
@@ -43,6 +55,7 @@ WRONG_VENV: list[tuple[str, Any]] = [
     ("python_version", 3.12),
     ("python_version", "2.7"),
     ("python_version", "3.12; rm"),
+    ("python_version", "3.10"),
     ("env", "PATH"),
     ("env", ("1X",)),
     ("env", ("A\0B=1",)),
@@ -52,6 +65,8 @@ WRONG_VENV: list[tuple[str, Any]] = [
     ("memory_limit", "much"),
     ("memory_limit", 0),
     ("memory_limit", -1),
+    ("memory_limit", "64m"),
+    ("writable_paths", {"out": 1}),
     ("confine_writes", "yes"),
     ("writable_paths", (7,)),
     ("writable_paths", "/tmp"),
@@ -83,11 +98,20 @@ def test_a_wrong_value_of_the_venv_names_field_and_value(field: str, value: Any)
     assert caught.value.remedy
 
 
-def test_a_wrong_secret_is_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "env", [("1TOKEN=hidden",), "TOKEN=hidden", b"TOKEN=hidden", (b"TOKEN=hidden",), {"TOKEN": "hidden"}]
+)
+def test_a_wrong_secret_is_not_repeated(env: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        SubprocessConfig(env=("1TOKEN=hidden",))
+        SubprocessConfig(env=env)
     assert "hidden" not in str(caught.value)
-    assert "hidden" not in repr(SubprocessConfig(env=("TOKEN=hidden",)))
+    assert "hidden" not in repr(vars(caught.value))
+
+
+def test_a_secret_is_not_shown() -> None:
+    config = SubprocessConfig(env=("TOKEN=hidden",))
+    assert "hidden" not in repr(config)
+    assert config.public()["env"] == ("TOKEN",)
 
 
 def test_the_specified_defaults_hold() -> None:
@@ -111,7 +135,8 @@ def test_configurations_are_keyword_only_and_frozen() -> None:
 def test_sizes_are_read_as_docker_writes_them() -> None:
     assert SubprocessConfig(memory_limit="512m").memory_limit == 512 * 2**20
     assert SubprocessConfig(memory_limit="1.5g").memory_limit == 3 * 2**29
-    assert SubprocessConfig(memory_limit=1000).memory_limit == 1000
+    assert SubprocessConfig(memory_limit=2**30).memory_limit == 2**30
+    assert InProcessConfig(max_output=1000).max_output == 1000
 
 
 async def test_an_unknown_python_says_how_to_get_it(tmp: Path) -> None:
@@ -205,6 +230,7 @@ INSTANCES: list[CodeModeError] = [
     tree.PythonNotFoundError("3.99"),
     tree.VenvError("what", log="last"),
     tree.UnsupportedCapabilityError("x", "what"),
+    tree.NotPlainError("what"),
     tree.InvalidDependencyError("s", "what"),
     tree.DependencyInstallError("s", "what", log="l"),
     tree.StorageUnavailableError("/p", "what"),
@@ -219,6 +245,28 @@ def test_every_error_pickles_with_its_fields(error: CodeModeError) -> None:
     assert type(again) is type(error)
     assert vars(again) == vars(error)
     assert str(again) == str(error)
+
+
+class Unshowable:
+    """Its ``repr`` fails, as that of a caller's object may."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("value", [Unshowable(), 10**5000, "x" * 10**6], ids=["failing", "long", "large"])
+def test_an_error_about_any_value_is_short(value: object) -> None:
+    assert len(str(tree.ConfigurationError("field", value, "bad."))) < 300
+
+
+def test_every_error_of_the_package_is_in_the_tree() -> None:
+    for module in pkgutil.walk_packages(py_code_mode_jupyter.__path__, "py_code_mode_jupyter."):
+        if ".sandbox.fallback" not in module.name:  # a program
+            importlib.import_module(module.name)
+    found = [CodeModeError]
+    for kind in found:
+        found += kind.__subclasses__()
+    assert {kind.__module__ for kind in found} == {tree.__name__}
 
 
 def test_the_tree_in_the_docstring_names_every_error() -> None:

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from py_code_mode_jupyter.codec import NotPlainError, decode, encode
-from py_code_mode_jupyter.errors import TransferError
+from py_code_mode_jupyter.codec import decode, encode
+from py_code_mode_jupyter.errors import NotPlainError, TransferError
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 HASHABLE = st.integers() | st.text() | st.tuples(st.integers(), st.text())

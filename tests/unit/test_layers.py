@@ -13,7 +13,7 @@ import pytest
 import py_code_mode_jupyter
 
 ROOT = Path(py_code_mode_jupyter.__file__).parent
-FLOOR_0 = ("errors", "results", "config", "formats", "codec")
+FLOOR_0 = ("errors", "results", "dependency", "config", "formats", "codec")
 PLACES = ("environments", "environments.in_process", "environments.venv")
 SESSION = ("session", "display", "diagnostics")
 UP_TO_2 = (*FLOOR_0, "storage", "sandbox", *PLACES)
@@ -23,7 +23,8 @@ UP_TO_5 = (*UP_TO_2, "provisioners", "execution", *SESSION)
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "results": (),
-    "config": ("errors",),
+    "dependency": ("errors",),
+    "config": ("errors", "dependency"),
     "formats": ("errors",),
     "codec": ("errors",),
     "storage": FLOOR_0,
