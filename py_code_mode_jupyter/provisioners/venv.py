@@ -113,7 +113,7 @@ class VenvProvisioner(KernelProvisionerBase):
     async def _launch_or_explain(self, environ: Mapping[str, str]) -> None:
         if self._home is None:
             self._home = OwnedFolder(None)
-            await asyncio.to_thread(self._home.create)
+            await self._create(self._home)
             key = cast("KernelManager", self.parent).session.key
             self.connection_info = cast("KernelConnectionInfo", ipc_connection(self._home.sockets(), key))
         try:
@@ -121,6 +121,15 @@ class VenvProvisioner(KernelProvisionerBase):
         except CodeModeError as error:
             self.log.error("The isolated environment could not be made: %s", error)
             await self._explain(error)
+
+    async def _create(self, folder: OwnedFolder) -> None:
+        making = asyncio.ensure_future(asyncio.to_thread(folder.create))
+        try:
+            await asyncio.shield(making)
+        except asyncio.CancelledError:
+            # The thread goes on; removing the folder before it is there would leave it.
+            await asyncio.wait((making,))
+            raise
 
     async def _launch(self, environ: Mapping[str, str]) -> None:
         await self._drop_fallback()

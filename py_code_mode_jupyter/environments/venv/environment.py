@@ -193,7 +193,7 @@ class VenvEnvironment:
         """Launch a kernel in the environment that is there, in place of one that may have died."""
         await self.kill()
         await self._off_loop(self._renew_base)
-        process = self._process = await self._off_loop(self._launch)
+        process = await self._off_loop(self._launch)
         self.died = process.died
         try:
             ready = await asyncio.wait_for(asyncio.wrap_future(process.ready), self.config.startup_timeout)
@@ -208,7 +208,8 @@ class VenvEnvironment:
     def _launch(self) -> KernelProcess:
         assert self.broker is not None
         command = [str(self.interpreter()), "-I", "-m", "py_code_mode_jupyter.sandbox.kernel"]
-        process = KernelProcess(
+        # Kept before it starts: a start that is cancelled here has to find what it is to end.
+        process = self._process = KernelProcess(
             command,
             self._spec(),
             env=self._environment(),
