@@ -8,18 +8,14 @@ host keeps its table, its backend and its settings. Nothing here imports matplot
 from __future__ import annotations
 
 import sys
-from importlib.abc import Loader, MetaPathFinder
-from importlib.util import find_spec
-from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, final
+from types import SimpleNamespace
+from typing import Any, final
 
 from . import internals
+from .imports import WhenImported
 from .ownership import Owner, current_owner
 from .patches import Patches
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib.machinery import ModuleSpec
+from .tables import OwnedTable
 
 _PYPLOT = "matplotlib.pyplot"
 BACKEND = "agg"
@@ -31,32 +27,25 @@ class Figures:
 
     def __init__(self) -> None:
         self._patches = Patches()
-        self._finder = _Finder(self._route)
+        self._imported = WhenImported(_PYPLOT, self._route)
 
     def install(self) -> None:
         """Route pyplot if it is there, else as soon as it is."""
-        pyplot = sys.modules.get(_PYPLOT)
-        if pyplot is not None and not getattr(getattr(pyplot, "__spec__", None), "_initializing", False):
-            self._route(pyplot)
-        else:
-            sys.meta_path.insert(0, self._finder)
+        self._imported.install()
 
     def remove(self) -> None:
         """Give matplotlib back as it was."""
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
+        self._imported.remove()
         self._patches.undo()
 
-    def _route(self, pyplot: ModuleType) -> None:
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
+    def _route(self, pyplot: Any) -> None:
         if current_owner() is not None:
             # pyplot has just hooked itself into the shell of whoever happened to import it first.
             pyplot.uninstall_repl_displayhook()
         internals.check("matplotlib")
         matplotlib = sys.modules["matplotlib"]
         table = sys.modules["matplotlib._pylab_helpers"].Gcf
-        self._patches.set(table, "figs", _Table(table.figs))
+        self._patches.set(table, "figs", OwnedTable(table.figs, lambda owner: owner.figures))
         self._backend(pyplot)
         self._choice(matplotlib, pyplot)
 
@@ -85,83 +74,6 @@ def _unless_owned(original: Any, own: Any) -> Any:
     call.__name__ = original.__name__
     call.__doc__ = original.__doc__
     return call
-
-
-@final
-class _Table:
-    """Stands for ``Gcf.figs``: the figures of whoever asks."""
-
-    def __init__(self, host: Any) -> None:
-        self.host = host
-
-    def _own(self) -> Any:
-        owner = current_owner()
-        return self.host if owner is None else owner.figures
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._own(), name)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._own()[key]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._own()[key] = value
-
-    def __delitem__(self, key: Any) -> None:
-        del self._own()[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._own()
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._own())
-
-    def __len__(self) -> int:
-        return len(self._own())
-
-
-@final
-class _Finder(MetaPathFinder):
-    """Calls back when pyplot has been imported."""
-
-    def __init__(self, imported: Any) -> None:
-        self._imported = imported
-        self._busy = False
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        """Find pyplot as everybody else does, and watch its loading."""
-        if name != _PYPLOT or self._busy:
-            return None
-        self._busy = True
-        try:
-            spec = find_spec(name)
-        finally:
-            self._busy = False
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._imported)
-        return spec
-
-
-@final
-class _Loader(Loader):
-    """Loads as the original loader, then says so."""
-
-    def __init__(self, original: Any, imported: Any) -> None:
-        self._original = original
-        self._imported = imported
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Let the original make the module."""
-        made: ModuleType | None = self._original.create_module(spec)
-        return made
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Execute the module, leave its original loader in it, and report."""
-        module.__loader__ = self._original
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._original
-        self._original.exec_module(module)
-        self._imported(module)
 
 
 def inline_backend() -> Any:

@@ -13,13 +13,14 @@ from comm.base_comm import BaseComm
 from comm.base_comm import CommManager as BaseManager
 
 from ..interrupts import shielded
-from ..ownership import current
+from ..ownership import current, current_owner
 
 if TYPE_CHECKING:
     from .life import Life
 
 # Handlers of libraries, which register once per process and mean every kernel.
 _everybodys: dict[str, Callable[..., Any]] = {}
+_CONTROL = "jupyter.widget.control"
 
 
 class Comm(BaseComm):
@@ -32,8 +33,8 @@ class Comm(BaseComm):
     """
 
     def __init__(self, manager: CommManager, *args: Any, **options: Any) -> None:
-        self._life = manager.life
-        self.kernel = manager.life.view
+        self._life: Life | None = manager.life
+        self.kernel: Any = manager.life.view
         super().__init__(*args, **options)
 
     def publish_msg(
@@ -45,14 +46,35 @@ class Comm(BaseComm):
         **keys: Any,
     ) -> None:
         """Send a comm message, behind all text that the code has printed before."""
+        meant = self._meant()
+        if meant is not None:
+            meant.publish_msg(msg_type, data, metadata, buffers, **keys)
+            return
         content = {"data": data or {}, "comm_id": self.comm_id, **keys}
         shielded(self._publish, msg_type, content, metadata or {}, buffers)
 
+    def _meant(self) -> Comm | None:
+        # ipywidgets keeps the comm of whichever kernel's frontend opened one last, and means ours.
+        own = getattr(current_owner(), "comms", None)
+        if self.target_name != _CONTROL or own is None or own.life is self._life:
+            return None
+        found = [one for one in own.comms.values() if one.target_name == _CONTROL]
+        return found[-1] if found else None
+
+    def forget(self) -> None:
+        """Let go of the kernel, which has ended; what is sent from now on is dropped."""
+        self._closed = True
+        self._life = self.kernel = None
+        self.on_msg(None)
+        self.on_close(None)
+
     def _publish(self, kind: str, content: dict[str, Any], metadata: dict[str, Any], buffers: Any) -> None:
-        channel = current()
+        life, channel = self._life, current()
+        if life is None:
+            return
         if channel is not None:
             channel.flush()
-        self._life.publish(kind, content, metadata=metadata, buffers=buffers, ident=self.topic)
+        life.publish(kind, content, metadata=metadata, buffers=buffers, ident=self.topic)
 
 
 class CommManager(BaseManager):
@@ -66,7 +88,8 @@ class CommManager(BaseManager):
     def forget(self) -> None:
         """Let go of all comms, at the end of the life."""
         for one in list(self.comms.values()):
-            one._closed = True  # what is garbage later would try to tell the frontend
+            if isinstance(one, Comm):
+                one.forget()
         self.comms.clear()
         self.targets.clear()
 
@@ -82,6 +105,11 @@ class _Targets(dict[str, Callable[..., Any]]):
     def get(self, name: str, default: Any = None) -> Any:
         """Return the handler of a target."""
         return super().get(name) or _everybodys.get(name, default)
+
+
+def share_target(name: str, handler: Callable[..., Any]) -> None:
+    """Let every kernel have a library's handler."""
+    _everybodys.setdefault(name, handler)
 
 
 def _is_of_a_library(handler: Callable[..., Any]) -> bool:

@@ -217,7 +217,7 @@ class Front:
 
     def publish(self, kind: str, content: Message, parent: Message | None, **options: Any) -> None:
         """Send a message to everybody who listens."""
-        self.send("iopub", kind, content, parent, ident=kind.encode(), **options)
+        self.send("iopub", kind, content, parent, **{"ident": kind.encode(), **options})
 
     def refuse(self, channel: str, idents: list[bytes], message: Message, why: str) -> None:
         """Answer a request with an error."""

@@ -18,9 +18,8 @@ import zmq
 
 from ...folder import OwnedFolder
 from .. import routing
-from ..patches import Patches
 from ..worker import OwnerlessThread
-from . import libraries
+from .libraries import Libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -55,7 +54,7 @@ class Hub:
         self.gone: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.pid = os.getpid()
         self._folder: OwnedFolder | None = None
-        self._patches = Patches()
+        self._libraries = Libraries()
         self._numbers = itertools.count(1)
         self._routed = False
         self._thread = OwnerlessThread(target=self._main, name="pcm-kernels", daemon=True)
@@ -116,7 +115,7 @@ class Hub:
     def _wind_up(self) -> None:
         try:
             if self._routed:
-                libraries.remove(self._patches)
+                self._libraries.remove()
                 routing.release()
             self.context.destroy(linger=_LINGER)
             if self._folder is not None:
@@ -131,7 +130,7 @@ class Hub:
         if not self._routed:
             routing.acquire()
             self._routed = True
-            libraries.install(self._patches)
+            self._libraries.install()
 
     def _at_exit(self) -> None:
         if os.getpid() == self.pid:  # and not a fork of it

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
 from IPython.core.history import HistoryManager
+from matplotlib_inline.config import InlineBackend
 
 from ....results import Output
 from ..shell import Shell, text_of
@@ -42,6 +43,7 @@ class KernelShell(Shell):
         super().__init__(
             owner, gate, namespaces, config=profile.config, profile_dir=profile.folder, **options
         )
+        self.configurables.append(InlineBackend(parent=self, shell=self))  # type: ignore[arg-type]
         self._db = None  # made in the profile's folder, when something is kept there
 
     def start(self) -> None:
