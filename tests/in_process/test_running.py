@@ -210,7 +210,7 @@ async def test_nothing_is_written_to_the_ipython_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
     await place.environment.reset()
     await place.run("%cd /\n%history\nimport time")
-    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - nothing else runs
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_what_is_not_started_or_busy_refuses_to_begin(place: Place) -> None:
