@@ -14,7 +14,9 @@ from nbclient.exceptions import CellExecutionError
 from nbformat import v4
 from traitlets.config import Config
 
+from py_code_mode_jupyter.environments.venv.base import ensure_base
 from py_code_mode_jupyter.environments.venv.environment import cache_folder
+from py_code_mode_jupyter.environments.venv.interpreters import own_interpreter
 
 from .conftest import WAIT, Notebook, Start, gone, left_in
 
@@ -71,12 +73,11 @@ def broken_cache(folder: Path, patch: pytest.MonkeyPatch) -> Cause:
 
 def own_cache(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Have the folder of bases be one of the test's own; return a base that can be damaged there."""
-    cache = cache_folder()
+    base = ensure_base(cache_folder(), own_interpreter(), timeout=WAIT)
     patch.setenv("HOME", str(folder))
     cache_folder().mkdir(parents=True)
-    packages, own = (newest(cache, kind) for kind in ("base", "own"))
-    (cache_folder() / packages.name).symlink_to(packages)
-    return Path(shutil.copytree(own, cache_folder() / own.name))
+    (cache_folder() / base.packages.parent.name).symlink_to(base.packages.parent)
+    return Path(shutil.copytree(base.own.parent, cache_folder() / base.own.parent.name))
 
 
 def remove(folder: Path) -> None:
@@ -92,12 +93,6 @@ def damaged_base(folder: Path, patch: pytest.MonkeyPatch) -> Cause:
     package.chmod(0o700)
     remove(package / "sandbox")
     return Cause({}, ("The kernel ended while it started", "No module named"), lambda _: None)
-
-
-def newest(cache: Path, kind: str) -> Path:
-    """Return the base that was used last."""
-    markers = cache.glob(f"{kind}-*/complete")
-    return max(markers, key=lambda marker: marker.stat().st_mtime).parent
 
 
 CAUSES = {
