@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, DependencyInstallError
 from .results import DepsChange, ExecutionResult, Output
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Session:
     name
         A name to show; None: ``session-1`` and so on.
     sync_deps_on_start
-        Install every package that the storage records before the first run.
+        Install every package that the storage records before the first run; one that cannot be
+        installed fails the start.
 
     Attributes
     ----------
@@ -57,6 +59,15 @@ class Session:
                 "not a storage.",
                 remedy="Give e.g. FileStorage(base_path=Path('./data')).",
             )
+        if executor is not None and (isinstance(executor, type) or not hasattr(executor, "stream")):
+            raise ConfigurationError(
+                "executor",
+                executor,
+                "not an executor.",
+                remedy="Give e.g. SubprocessExecutor(SubprocessConfig()).",
+            )
+        if name is not None and not isinstance(name, str):
+            raise ConfigurationError("name", name, "not text.", remedy='Give e.g. "analysis".')
         self.storage = storage
         self.executor = executor if executor is not None else _in_process()
         self.name = name if name is not None else f"session-{next(_numbers)}"
@@ -92,14 +103,27 @@ class Session:
         ------
         ExecutorStartError
             It could not be made; nothing half-made is left.
+        ExecutorStateError
+            It runs already, perhaps for another session.
+        DependencyInstallError
+            A configured or recorded package could not be installed.
         """
         await self.executor.start(self.storage)
         if self._sync:
             try:
-                await self.executor.sync_deps()
+                await self._sync_recorded()
             except BaseException:
                 await self.executor.close()
                 raise
+
+    async def _sync_recorded(self) -> None:
+        failed = ", ".join((await self.executor.sync_deps()).failed)
+        if failed:
+            raise DependencyInstallError(
+                failed,
+                f"Recorded packages could not be installed: {failed}.",
+                remedy="The log says why. Correct the storage's list, or start without sync_deps_on_start.",
+            )
 
     async def close(self) -> None:
         """End the executor's place and remove every trace. Calling it again does nothing."""
@@ -128,7 +152,19 @@ class Session:
         timeout
             Seconds it may take; None: the configuration's; ``math.inf``: no limit.
         variables
-            Variables to set before it runs.
+            Variables to set before it runs: in-process the very objects, elsewhere copies of plain
+            data, arrays and tables.
+
+        Raises
+        ------
+        ConfigurationError
+            An argument cannot be used.
+        NotPlainError
+            A variable cannot cross to an isolated place.
+        ExecutorStateError
+            The session is not running.
+        ExecutorStartError
+            A place that had died could not be made anew.
         """
         result = await self.executor.run(code, timeout=timeout, variables=variables)
         self.last_result = result
@@ -136,13 +172,19 @@ class Session:
 
     async def stream(
         self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[Output]:
-        """Run `code` and yield each output as it appears; `last_result` holds the result afterwards."""
-        async for item in self.executor.stream(code, timeout=timeout, variables=variables):
-            if isinstance(item, ExecutionResult):
-                self.last_result = item
-            else:
-                yield item
+    ) -> AsyncGenerator[Output, None]:
+        """Run `code` and yield each output as it appears; `last_result` holds the result afterwards.
+
+        Parameters are those of `run`. Closing the iterator before its end stops the code, and
+        `last_result` stays as it was.
+        """
+        stream = self.executor.stream(code, timeout=timeout, variables=variables)
+        async with contextlib.aclosing(stream) as items:
+            async for item in items:
+                if isinstance(item, ExecutionResult):
+                    self.last_result = item
+                else:
+                    yield item
 
     async def interrupt(self) -> None:
         """Stop the current run as a `KeyboardInterrupt` would; nothing happens if none is running."""
@@ -173,19 +215,43 @@ class Session:
     # Values and files
 
     async def put(self, name: str, value: Any) -> None:
-        """Set the variable `name`: in-process to the very object, elsewhere to a copy of plain data."""
+        """Set the variable `name`: in-process to the very object, elsewhere to a copy.
+
+        Raises
+        ------
+        NotPlainError
+            An isolated place takes plain data, arrays and tables only.
+        """
         await self.executor.put(name, value)
 
     async def get(self, name: str) -> Any:
-        """Return the variable `name`."""
+        """Return the variable `name`: in-process the very object, elsewhere a copy.
+
+        Raises
+        ------
+        TransferError
+            There is no such variable, or it is not plain data, an array or a table.
+        """
         return await self.executor.get(name)
 
     async def upload(self, path: Path | str, to: str) -> None:
-        """Copy the host's file `path` to `to` in the session's working folder."""
+        """Copy the host's file `path` to the relative path `to` in the session's working folder.
+
+        Raises
+        ------
+        TransferError
+            It could not be read or written, or `to` leads out of the folder.
+        """
         await self.executor.upload(path, to)
 
     async def download(self, path: str, to: Path | str) -> None:
-        """Copy `path` of the session's working folder to the host's path `to`."""
+        """Copy the file at the relative path `path` of the session's working folder to the host's path `to`.
+
+        Raises
+        ------
+        TransferError
+            It could not be read or written, or `path` leads out of the folder.
+        """
         await self.executor.download(path, to)
 
     # Storage
@@ -198,7 +264,13 @@ class Session:
         return await asyncio.to_thread(save, name, data, description=description, metadata=metadata)
 
     async def load_artifact(self, name: str, version: int | None = None) -> Any:
-        """Return the data kept under `name`."""
+        """Return the data kept under `name`, of the newest version unless told otherwise.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            There is no such artifact or version.
+        """
         return await asyncio.to_thread(self.storage.artifacts.load, name, version)
 
     async def list_artifacts(self) -> list[ArtifactInfo]:
@@ -206,7 +278,7 @@ class Session:
         return await asyncio.to_thread(self.storage.artifacts.list)
 
     async def delete_artifact(self, name: str) -> None:
-        """Remove an artifact with all its versions."""
+        """Remove an artifact with all its versions; raises `ArtifactNotFoundError` if there is none."""
         await asyncio.to_thread(self.storage.artifacts.delete, name)
 
     # Dependencies
@@ -216,15 +288,28 @@ class Session:
         return await asyncio.to_thread(self.storage.deps.list)
 
     async def add_dep(self, spec: str) -> DepsChange:
-        """Install a package and record it."""
+        """Install a package and record it.
+
+        Raises
+        ------
+        RuntimeDepsDisabledError
+            The session was configured with ``allow_runtime_deps=False``.
+        InvalidDependencyError
+            `spec` is not a name with version specifiers.
+        DependencyInstallError
+            The installer failed; nothing was recorded.
+        """
         return await self.executor.add_dep(spec)
 
     async def remove_dep(self, spec: str) -> DepsChange:
-        """Uninstall a package and forget it."""
+        """Uninstall a package and forget it; raises as `add_dep` does."""
         return await self.executor.remove_dep(spec)
 
     async def sync_deps(self) -> DepsChange:
-        """Install every package that the storage records."""
+        """Install every package that the storage records; those that could not be are in ``failed``.
+
+        It is the host's own wish, so ``allow_runtime_deps=False`` does not forbid it.
+        """
         return await self.executor.sync_deps()
 
     def __repr__(self) -> str:

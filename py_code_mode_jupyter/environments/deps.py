@@ -1,20 +1,25 @@
-"""Adds packages to a place and removes them: ``deps`` in-process, and its host's side elsewhere."""
+"""Adds packages to a place and removes them, and ``deps`` as code in this process sees it."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from packaging.specifiers import SpecifierSet
 
 from ..dependency import Dependency, parse_dependency
-from ..errors import DependencyInstallError, RuntimeDepsDisabledError
+from ..errors import DependencyInstallError, RuntimeDepsDisabledError, VenvError
 from ..results import DepsChange
-from .uv import run_uv
+from .uv import Outcome, run_uv
 
+if TYPE_CHECKING:
+    from ..storage import Storage
+
+_log = logging.getLogger(__name__)
 INSTALL_TIMEOUT = 600.0
 """Seconds that installing one package may take."""
 
@@ -51,6 +56,11 @@ class MemoryDeps:
         return list(self._specs.values())
 
 
+def record_of(storage: Storage | None) -> Record:
+    """Return the list of dependencies of `storage`, or one in memory."""
+    return MemoryDeps() if storage is None else storage.deps
+
+
 class Site(Protocol):
     """Where packages go: an interpreter, and the folders it imports from."""
 
@@ -74,7 +84,7 @@ class OwnSite:
 
 
 class Deps:
-    """``deps`` as executed code sees it in-process; elsewhere the broker calls it.
+    """The packages of one place, as the host and its broker handle them.
 
     Parameters
     ----------
@@ -117,20 +127,31 @@ class Deps:
         return change
 
     def remove(self, spec: str) -> DepsChange:
-        """Uninstall a package and forget it."""
-        name = parse_dependency(spec).name
-        self._require_allowed(name)
-        outcome = run_uv(
-            ["pip", "uninstall", "--python", self._site.interpreter(), "--", name], timeout=INSTALL_TIMEOUT
-        )
-        if not outcome.ok:
-            raise DependencyInstallError(name, f"{name} could not be removed.", log=outcome.log)
-        self._record.remove(name)
-        return DepsChange(removed=(name,))
+        """Uninstall a package and forget it; one that every kernel contains stays, and counts as failed.
+
+        Raises
+        ------
+        RuntimeDepsDisabledError, InvalidDependencyError
+            As for `add`.
+        DependencyInstallError
+            The installer failed; nothing was forgotten.
+        """
+        package = Dependency(name=parse_dependency(spec).name)
+        self._require_allowed(package.name)
+        was_present = self._has(package)
+        if was_present:
+            outcome = self._uv("uninstall", ["--", package.name], package.name)
+            if not outcome.ok:
+                problem = f"{package.name} could not be removed."
+                raise DependencyInstallError(package.name, problem, log=outcome.log)
+        self._record.remove(package.name)
+        if was_present and self._has(package):
+            return DepsChange(failed=(package.name,))
+        return DepsChange(removed=(package.name,) if was_present else ())
 
     def sync(self) -> DepsChange:
         """Install all recorded packages."""
-        self._require_allowed("sync")
+        self._require_allowed("")
         return self.sync_recorded()
 
     def sync_recorded(self) -> DepsChange:
@@ -141,7 +162,8 @@ class Deps:
         for spec in self._record.list():
             try:
                 change = self.install((spec,))
-            except DependencyInstallError:
+            except DependencyInstallError as error:
+                _log.warning("%s", error)
                 failed.append(spec)
                 continue
             installed += change.installed
@@ -151,7 +173,7 @@ class Deps:
     def install(self, specs: Iterable[str]) -> DepsChange:
         """Install what is not there yet, without recording it."""
         wanted = [parse_dependency(spec) for spec in specs]
-        missing = [r for r in wanted if not _is_present(r, self._site.search_path())]
+        missing = [r for r in wanted if not self._has(r)]
         if missing:
             self._run_installer([str(r) for r in missing])
         return DepsChange(
@@ -159,29 +181,31 @@ class Deps:
             already_present=tuple(str(r) for r in wanted if r not in missing),
         )
 
+    def _has(self, wanted: Dependency) -> bool:
+        return _is_present(wanted, self._site.search_path())
+
     def _run_installer(self, specs: Sequence[str]) -> None:
-        options = ["--only-binary", ":all:"] if self._wheels_only else []
-        arguments: list[str | Path] = [
-            "pip",
-            "install",
-            "--python",
-            self._site.interpreter(),
-            "--link-mode",
-            "copy",
-            *options,
-        ]
-        outcome = run_uv([*arguments, "--", *specs], timeout=INSTALL_TIMEOUT)
+        options = ["--link-mode", "copy", *(["--only-binary", ":all:"] if self._wheels_only else [])]
+        text = ", ".join(specs)
+        outcome = self._uv("install", [*options, "--", *specs], text)
         if outcome.ok:
             return
-        text = ", ".join(specs)
+        message, remedy = f"{text} could not be installed.", "Check the name and the version."
         if outcome.unreachable:
             message = f"{text} could not be installed: the package index cannot be reached."
             remedy = (
                 "Check the network, or give the packages with the configuration's deps while there is one."
             )
-        else:
-            message, remedy = f"{text} could not be installed.", "Check the name and the version."
+        elif self._wheels_only:
+            remedy = f"{remedy} Where writing is confined, only packages that need no building can be added."
         raise DependencyInstallError(text, message, log=outcome.log, remedy=remedy)
+
+    def _uv(self, action: str, arguments: Sequence[str], spec: str) -> Outcome:
+        command: list[str | Path] = ["pip", action, "--python", self._site.interpreter(), *arguments]
+        try:
+            return run_uv(command, timeout=INSTALL_TIMEOUT)
+        except VenvError as error:
+            raise DependencyInstallError(spec, error.message, log=error.log, remedy=error.remedy) from error
 
     def _require_allowed(self, spec: str) -> None:
         if not self._allowed:
@@ -190,6 +214,35 @@ class Deps:
                 "Packages cannot be changed in this session: it was started with allow_runtime_deps=False.",
                 remedy="Name what is needed in the configuration's deps or in the storage before the start.",
             )
+
+
+class DepsNamespace:
+    """``deps`` in code that runs in this process: what it may call, and nothing of the host's.
+
+    Parameters
+    ----------
+    deps
+        What does the work.
+    """
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    def list(self) -> list[str]:
+        """Return the recorded packages."""
+        return self._deps.list()
+
+    def add(self, spec: str) -> DepsChange:
+        """Install a package and record it; see `Deps.add`."""
+        return self._deps.add(spec)
+
+    def remove(self, spec: str) -> DepsChange:
+        """Uninstall a package and forget it; see `Deps.remove`."""
+        return self._deps.remove(spec)
+
+    def sync(self) -> DepsChange:
+        """Install all recorded packages."""
+        return self._deps.sync()
 
     def __repr__(self) -> str:
         return "<deps: add, list, remove, sync>"

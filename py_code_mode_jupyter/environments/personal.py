@@ -10,7 +10,7 @@ from ..errors import StorageError
 from ..storage import FileStorage, Storage
 from ..storage.root import VARIABLE, storage_root
 from .broker import Broker
-from .deps import Deps, MemoryDeps, OwnSite, Record, Site
+from .deps import Deps, DepsNamespace, OwnSite, Site, record_of
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def personal_broker(
         As in `Deps`.
     """
     storage = _storage(environ, configured)
-    return Broker(storage, Deps(_record(storage), site, allowed=allowed, wheels_only=wheels_only))
+    return Broker(storage, Deps(record_of(storage), site, allowed=allowed, wheels_only=wheels_only))
 
 
 def personal_namespaces(environ: Mapping[str, str], configured: str, *, allowed: bool) -> dict[str, Any]:
@@ -42,7 +42,8 @@ def personal_namespaces(environ: Mapping[str, str], configured: str, *, allowed:
         As in `Deps`.
     """
     storage = _storage(environ, configured)
-    found: dict[str, Any] = {"deps": Deps(_record(storage), OwnSite(), allowed=allowed)}
+    deps = Deps(record_of(storage), OwnSite(), allowed=allowed)
+    found: dict[str, Any] = {"deps": DepsNamespace(deps)}
     if storage is not None:
         found["artifacts"] = storage.artifacts
     return found
@@ -55,10 +56,6 @@ def _storage(environ: Mapping[str, str], configured: str) -> Storage | None:
         # A kernel without storage is worth more than none.
         _log.warning("This kernel has no storage: %s", error)
         return None
-
-
-def _record(storage: Storage | None) -> Record:
-    return MemoryDeps() if storage is None else storage.deps
 
 
 def personal_variables(environ: Mapping[str, str], configured: str) -> tuple[str, ...]:

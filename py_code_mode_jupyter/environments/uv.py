@@ -14,7 +14,9 @@ from ..errors import VenvError
 
 _LAST_LINES = 12
 _UNREACHABLE = re.compile(
-    r"Failed to fetch|error sending request|Could not connect|dns error|network|offline|Connection refused",
+    # What uv says of connections; names of packages, such as networkx, are in its log as well.
+    r"error sending request|dns error|tcp connect error|connection (refused|reset)|timed out"
+    r"|network was disabled",
     re.IGNORECASE,
 )
 
@@ -77,7 +79,7 @@ def run_uv(arguments: Sequence[str | Path], *, timeout: float) -> Outcome:
     except subprocess.TimeoutExpired as error:
         raise VenvError(
             f"uv {arguments[0]} did not end within {timeout:g} s.",
-            remedy="Raise startup_timeout, or look at the connection to the package index.",
+            remedy="Look at the connection to the package index; a start has more time with startup_timeout.",
         ) from error
     return Outcome(done.returncode == 0, done.stdout, _tail(done.stderr))
 

@@ -10,14 +10,12 @@ import asyncio
 import contextlib
 import logging
 import math
-import shutil
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..config import seconds
-from ..environments.deps import Deps, MemoryDeps
+from ..config import seconds, variable_name
 from ..errors import ConfigurationError, ExecutorStateError, TransferError
 from ..results import (
     DepsChange,
@@ -31,12 +29,15 @@ from ..results import (
 )
 from .collector import OutputCollector, Tap
 from .protocol import Capability
+from .transfer import copy_in, copy_out
 
 if TYPE_CHECKING:
+    from ..environments.deps import Deps
     from ..storage import Storage
     from .runner import Runner
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 _EVERYWHERE = frozenset(
     {
         Capability.TIMEOUT,
@@ -57,6 +58,8 @@ class BaseExecutor(abc.ABC):
     def __init__(self) -> None:
         self._runner: Runner | None = None
         self._current: asyncio.Future[RunEnding] | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._state_lost = False
         self._started_at = 0.0
@@ -88,36 +91,59 @@ class BaseExecutor(abc.ABC):
             raise ExecutorStateError(
                 "This executor is already running.", remedy="Give each session an executor of its own."
             )
+        self._loop, self._lock = asyncio.get_running_loop(), asyncio.Lock()
         self._deps = self._make_deps(storage)
-        self._runner = runner = self._make_runner(storage, self._deps)
+        self._runner = self._make_runner(storage, self._deps)
+        self._starting = asyncio.ensure_future(self._make_ready(self._runner, self._deps))
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            if self._starting is None:
+                raise ExecutorStateError(
+                    "The executor was closed while it started.", remedy="Start it again."
+                ) from None
+            raise
+        finally:
+            self._starting = None
+
+    async def _make_ready(self, runner: Runner, deps: Deps) -> None:
         try:
             await runner.start()
-            await self._install_configured()
+            if self.config.deps:
+                await self._off_loop(deps.install, self.config.deps)
         except BaseException:
             self._runner = None
-            await asyncio.shield(runner.close())
+            await _to_the_end(runner.close())
             raise
         self._started_at = time.monotonic()
         self._runs, self._state_lost = 0, False
 
-    async def _install_configured(self) -> None:
-        if self.config.deps and self._deps is not None:
-            await asyncio.to_thread(self._deps.install, self.config.deps)
-
     async def close(self) -> None:
         """End everything; a run that is under way ends as ``died``."""
         runner, self._runner = self._runner, None
-        if runner is not None:
-            # Shielded: a cancelled close still removes everything.
-            await asyncio.shield(asyncio.ensure_future(runner.close()))
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.cancel()  # it removes what it has made
+            await asyncio.wait((starting,))
+        elif runner is not None:
+            await _to_the_end(runner.close())
 
     def _place(self) -> Runner:
-        if self._runner is None:
+        if self._runner is None or self._starting is not None:
             raise ExecutorStateError(
                 "The executor is not running.",
                 remedy="Use it through `async with Session(...)`, or start it.",
             )
+        if asyncio.get_running_loop() is not self._loop:
+            raise ExecutorStateError(
+                "The executor was started on another event loop, to which its connections belong.",
+                remedy="Start, use and close a session within one asyncio.run().",
+            )
         return self._runner
+
+    async def _off_loop(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Do blocking `work` in a thread, and wait for its end even if the caller gives up."""
+        return await _to_the_end(asyncio.to_thread(work, *arguments))
 
     # Running
 
@@ -129,7 +155,7 @@ class BaseExecutor(abc.ABC):
 
     async def stream(
         self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[Output | ExecutionResult]:
+    ) -> AsyncGenerator[Output | ExecutionResult, None]:
         """Run `code`, yielding outputs as they appear and the result last."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Output | None] = asyncio.Queue()
@@ -145,8 +171,9 @@ class BaseExecutor(abc.ABC):
             yield await running
         finally:
             running.cancel()
+            await asyncio.wait((running,))
             with contextlib.suppress(asyncio.CancelledError):
-                await running
+                running.exception()  # it was raised above, or the caller has left
 
     async def interrupt(self) -> None:
         """Stop the current run as a `KeyboardInterrupt` would."""
@@ -163,18 +190,25 @@ class BaseExecutor(abc.ABC):
         return self.default_timeout if timeout is None else seconds("timeout", timeout)
 
     async def _run(self, request: RunRequest, limit: float, tap: Tap | None) -> ExecutionResult:
+        self._place()  # before the lock, which belongs to the same loop
         async with self._lock:
             runner = self._place()
             await self._revive(runner)
             collector = OutputCollector(self.config.max_output, tap)
             started = time.perf_counter()
             self._current = runner.begin(request, collector)
-            self._runs += 1
+            self._runs += request.store_history
             try:
                 ending, stopped = await self._until_end(runner, self._current, limit)
             finally:
                 self._current = None
-            return self._result(ending, stopped, collector, time.perf_counter() - started, limit)
+            took = time.perf_counter() - started
+            if stopped is not None:
+                ending = _timed_out(ending, stopped, limit)
+            elif ending.status is RunStatus.DIED:
+                ending = _died(ending)
+            lost = ending.status is RunStatus.DIED or bool(stopped)
+            return _result(ending, collector, took, self._is_preserved(request, lost))
 
     async def _revive(self, runner: Runner) -> None:
         if not runner.alive:
@@ -206,48 +240,25 @@ class BaseExecutor(abc.ABC):
         await run
         return sentence
 
-    def _result(
-        self, ending: RunEnding, stopped: str | None, collector: OutputCollector, took: float, limit: float
-    ) -> ExecutionResult:
-        outputs = collector.outputs()
-        if stopped is not None:
-            ending = _timed_out(ending, stopped, limit)
-        elif ending.status is RunStatus.DIED:
-            ending = _died(ending)
-        # A loss is said twice: by the run that saw it, and by the next, which starts afresh.
-        lost_now = ending.status is RunStatus.DIED or bool(stopped)
-        preserved = not (self._state_lost or lost_now)
-        self._state_lost = lost_now
-        return ExecutionResult(
-            status=ending.status,
-            value=ending.value,
-            value_is_repr=ending.value_is_repr,
-            stdout="".join(o.text for o in outputs if o.name == "stdout" and o.type == "stream"),
-            stderr="".join(o.text for o in outputs if o.name == "stderr" and o.type == "stream"),
-            error=_error_text(ending.exception),
-            exception=ending.exception,
-            outputs=outputs,
-            state_preserved=preserved,
-            execution_time=took,
-            execution_count=ending.execution_count,
-            truncated=collector.dropped,
-        )
+    def _is_preserved(self, request: RunRequest, lost_now: bool) -> bool:
+        """Say a loss twice: by the run that saw it, and by the next of the user's, which starts afresh."""
+        lost = self._state_lost or lost_now
+        self._state_lost = lost_now if request.store_history else lost
+        return not lost
 
     # Values and files
 
     async def put(self, name: str, value: Any) -> None:
         """Set the variable `name`."""
-        result = await self._run(
-            RunRequest(code="", variables={_identifier(name): value}, store_history=False),
-            self.default_timeout,
-            None,
-        )
+        variables = {variable_name("name", name): value}
+        request = RunRequest(code="", variables=variables, store_history=False)
+        result = await self._run(request, self.default_timeout, None)
         if not result.is_ok:
             raise TransferError(f"The variable {name!r} could not be set: {result.error}")
 
     async def get(self, name: str) -> Any:
         """Return the variable `name`."""
-        request = RunRequest(code=_identifier(name), store_history=False)
+        request = RunRequest(code=variable_name("name", name), store_history=False)
         result = await self._run(request, self.default_timeout, None)
         if result.exception is not None and result.exception.name == "NameError":
             raise TransferError(
@@ -264,11 +275,11 @@ class BaseExecutor(abc.ABC):
 
     async def upload(self, path: Path | str, to: str) -> None:
         """Copy a host's file to `to` in the session's working folder."""
-        await asyncio.to_thread(_copy, Path(path), self._working_dir() / to)
+        await self._off_loop(copy_in, Path(path), self._working_dir(), to)
 
     async def download(self, path: str, to: Path | str) -> None:
         """Copy a file of the session's working folder to the host's path `to`."""
-        await asyncio.to_thread(_copy, self._working_dir() / path, Path(to))
+        await self._off_loop(copy_out, self._working_dir(), path, Path(to))
 
     def _working_dir(self) -> Path:
         self._place()
@@ -284,15 +295,15 @@ class BaseExecutor(abc.ABC):
 
     async def add_dep(self, spec: str) -> DepsChange:
         """Install a package for the session and record it."""
-        return await asyncio.to_thread(self._installer().add, spec)
+        return await self._off_loop(self._installer().add, spec)
 
-    async def remove_dep(self, name: str) -> DepsChange:
+    async def remove_dep(self, spec: str) -> DepsChange:
         """Uninstall a package and forget it."""
-        return await asyncio.to_thread(self._installer().remove, name)
+        return await self._off_loop(self._installer().remove, spec)
 
     async def sync_deps(self) -> DepsChange:
         """Install every package that the storage records."""
-        return await asyncio.to_thread(self._installer().sync_recorded)
+        return await self._off_loop(self._installer().sync_recorded)
 
     # What a monitor asks
 
@@ -318,25 +329,35 @@ class BaseExecutor(abc.ABC):
         return {"configured": self.config.public(), "measured": dict(await self._place().probe())}
 
 
-def record_of(storage: Storage | None) -> Any:
-    """Return the list of dependencies of `storage`, or one in memory."""
-    return MemoryDeps() if storage is None else storage.deps
+def checked(config: _T | None, kind: type[_T]) -> _T:
+    """Return the configuration, the default one for None.
+
+    Raises
+    ------
+    ConfigurationError
+        It is another executor's: its limits would be ignored in silence.
+    """
+    if config is None:
+        return kind()
+    if not isinstance(config, kind):
+        raise ConfigurationError(
+            "config", config, f"not a {kind.__name__}.", remedy=f"Give a {kind.__name__}(...)."
+        )
+    return config
 
 
 def _request(code: str, variables: Mapping[str, Any] | None) -> RunRequest:
     if not isinstance(code, str):
         raise ConfigurationError("code", code, "not text.", remedy="Give Python source as a str.")
-    names = {_identifier(name): value for name, value in (variables or {}).items()}
+    if not isinstance(variables, Mapping | None):
+        raise ConfigurationError(
+            "variables", variables, "not a mapping.", remedy='Give names and values, e.g. {"x": 1}.'
+        )
+    names = {variable_name("variables", name): value for name, value in (variables or {}).items()}
     return RunRequest(code=code, variables=names)
 
 
-def _identifier(name: str) -> str:
-    if not isinstance(name, str) or not name.isidentifier():
-        raise ConfigurationError("name", name, "not a variable's name.", remedy="Give a Python identifier.")
-    return name
-
-
-async def _to_the_end(work: Coroutine[Any, Any, str]) -> str:
+async def _to_the_end(work: Coroutine[Any, Any, _T]) -> _T:
     """Await `work` even if the caller is cancelled meanwhile; then pass the cancellation on."""
     task = asyncio.ensure_future(work)
     cancelled = False
@@ -373,10 +394,21 @@ def _error_text(exception: ExceptionInfo | None) -> str | None:
     return strip_ansi(exception.traceback) or f"{exception.name}: {exception.message}"
 
 
-def _copy(source: Path, target: Path) -> None:
-    try:
-        shutil.copyfile(source, target)
-    except OSError as error:
-        raise TransferError(
-            f"{source} could not be copied to {target}: {error.strerror or error}."
-        ) from error
+def _result(
+    ending: RunEnding, collector: OutputCollector, took: float, is_preserved: bool
+) -> ExecutionResult:
+    outputs = collector.outputs()
+    return ExecutionResult(
+        status=ending.status,
+        value=ending.value,
+        value_is_repr=ending.value_is_repr,
+        stdout="".join(o.text for o in outputs if o.name == "stdout" and o.type == "stream"),
+        stderr="".join(o.text for o in outputs if o.name == "stderr" and o.type == "stream"),
+        error=_error_text(ending.exception),
+        exception=ending.exception,
+        outputs=outputs,
+        state_preserved=is_preserved,
+        execution_time=took,
+        execution_count=ending.execution_count,
+        truncated=collector.dropped,
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..config import InProcessConfig
-from ..environments.deps import Deps, OwnSite
-from .base import BaseExecutor, record_of
+from ..environments.deps import Deps, DepsNamespace, OwnSite, record_of
+from .base import BaseExecutor, checked
 from .protocol import Capability
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class InProcessExecutor(BaseExecutor):
 
     def __init__(self, config: InProcessConfig | None = None) -> None:
         super().__init__()
-        self.config: InProcessConfig = config if config is not None else InProcessConfig()
+        self.config: InProcessConfig = checked(config, InProcessConfig)
 
     def _make_deps(self, storage: Storage | None) -> Deps:
         return Deps(record_of(storage), OwnSite(), allowed=self.config.allow_runtime_deps)
@@ -38,7 +38,7 @@ class InProcessExecutor(BaseExecutor):
     def _make_runner(self, storage: Storage | None, deps: Deps) -> Runner:
         from ..environments.in_process import InProcessEnvironment
 
-        namespaces: dict[str, Any] = {"deps": deps}
+        namespaces: dict[str, Any] = {"deps": DepsNamespace(deps)}
         if storage is not None:
             namespaces["artifacts"] = storage.artifacts
         return InProcessEnvironment(self.config, namespaces=namespaces)

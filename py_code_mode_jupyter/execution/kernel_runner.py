@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import zmq
 from jupyter_client.session import Session as WireSession
 
-from ..codec import encode
-from ..errors import ExecutorStartError
+from ..codec import Buffer, encode
+from ..errors import ExecutorStartError, NotPlainError
 from ..results import OutputSink, RunEnding, RunRequest, RunStatus
 from .messages import ending_of, output_of
 
@@ -267,7 +267,7 @@ class KernelRunner:
     def begin(self, request: RunRequest, sink: OutputSink) -> asyncio.Future[RunEnding]:
         """Send an ``execute_request``; see `Runner.begin`."""
         assert self._shell is not None
-        buffers = encode(dict(request.variables)) if request.variables else []
+        buffers = _encoded(request.variables)
         message = self._wire.msg("execute_request", _request_content(request))
         message["metadata"] = {"pcm": {"value": True, "variables": bool(buffers)}}
         run = _Run(message["header"]["msg_id"], sink, asyncio.get_running_loop().create_future())
@@ -324,6 +324,24 @@ class KernelRunner:
             run.finish_if_complete()
         elif (output := output_of(msg_type, content)) is not None:
             run.sink.show(output)
+
+
+def _encoded(variables: Mapping[str, Any]) -> list[Buffer]:
+    if not variables:
+        return []
+    try:
+        return encode(dict(variables))
+    except NotPlainError:
+        for name, value in variables.items():
+            _require_plain(name, value)
+        raise
+
+
+def _require_plain(name: str, value: object) -> None:
+    try:
+        encode(value)
+    except NotPlainError as error:
+        raise NotPlainError(f"The variable {name!r} cannot be set. {error.message}") from error
 
 
 def _request_content(request: RunRequest) -> dict[str, Any]:

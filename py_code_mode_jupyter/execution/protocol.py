@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
@@ -57,8 +57,11 @@ class Executor(Protocol):
 
     def stream(
         self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
-    ) -> AsyncIterator[Output | ExecutionResult]:
-        """Run `code`, yielding each output as it appears and the `ExecutionResult` last."""
+    ) -> AsyncGenerator[Output | ExecutionResult, None]:
+        """Run `code`, yielding each output as it appears and the `ExecutionResult` last.
+
+        Closing the generator before its end stops the code.
+        """
 
     async def interrupt(self) -> None:
         """Stop the current run as a `KeyboardInterrupt` would; nothing happens if none is running."""
@@ -96,7 +99,7 @@ class Executor(Protocol):
     async def add_dep(self, spec: str) -> DepsChange:
         """Install a package for the session and record it in the storage."""
 
-    async def remove_dep(self, name: str) -> DepsChange:
+    async def remove_dep(self, spec: str) -> DepsChange:
         """Uninstall a package from the session and forget it."""
 
     async def sync_deps(self) -> DepsChange:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ..config import SubprocessConfig
 from ..environments.broker import Broker
-from ..environments.deps import Deps
+from ..environments.deps import Deps, record_of
 from ..environments.venv.environment import VenvEnvironment, cache_folder, can_confine
-from .base import BaseExecutor, record_of
+from .base import BaseExecutor, checked
 from .kernel_runner import KernelRunner
 from .protocol import Capability
 
@@ -34,7 +34,7 @@ class SubprocessExecutor(BaseExecutor):
 
     def __init__(self, config: SubprocessConfig | None = None) -> None:
         super().__init__()
-        self.config: SubprocessConfig = config if config is not None else SubprocessConfig()
+        self.config: SubprocessConfig = checked(config, SubprocessConfig)
         self._environment: VenvEnvironment | None = None
 
     def _make_deps(self, storage: Storage | None) -> Deps:

@@ -130,6 +130,22 @@ async def test_a_close_that_is_cancelled_still_removes_everything(make: Make, st
     assert leftovers() == before
 
 
+@pytest.mark.parametrize("after", [0.0, 0.03, 0.1, 0.2])
+async def test_closing_while_it_starts_leaves_nothing(make: Make, storage: FileStorage, after: float) -> None:
+    async with Session(storage, make()) as session:
+        await session.run("1")
+    before = leftovers()
+    starting = asyncio.create_task((session := Session(storage, make())).start())
+    await asyncio.sleep(after)
+    was_ready = starting.done()
+    await session.close()
+    [outcome] = await asyncio.gather(starting, return_exceptions=True)
+    assert outcome is None if was_ready else isinstance(outcome, ExecutorStateError | None)
+    with pytest.raises(ExecutorStateError):
+        await session.run("1")
+    assert leftovers() == before
+
+
 async def test_closing_ends_a_run_that_is_under_way(make: Make, storage: FileStorage) -> None:
     session = Session(storage, make())
     await session.start()
@@ -170,3 +186,23 @@ async def test_a_session_works_without_an_event_loop_of_its_own(make: Make, stor
             return (await session.run("6 * 7")).value
 
     assert await asyncio.to_thread(lambda: asyncio.run(main())) == 42
+
+
+def test_a_session_belongs_to_the_event_loop_it_was_started_on(make: Make, storage: FileStorage) -> None:
+    before = leftovers()["processes"]
+    session = Session(storage, make())
+    asyncio.run(session.start())
+    with pytest.raises(ExecutorStateError, match=r"another event loop.*one asyncio.run"):
+        asyncio.run(session.run("1"))
+    asyncio.run(session.close())
+    assert leftovers()["processes"] == before
+
+
+def test_an_executor_can_be_used_on_one_event_loop_after_another(make: Make, storage: FileStorage) -> None:
+    executor = make()
+
+    async def main() -> list[Any]:
+        async with Session(storage, executor) as session:
+            return [r.value for r in await asyncio.gather(session.run("1"), session.run("2"))]
+
+    assert [asyncio.run(main()) for _ in range(2)] == [[1, 2], [1, 2]]

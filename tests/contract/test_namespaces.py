@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from py_code_mode_jupyter import Session
+from py_code_mode_jupyter.errors import DependencyInstallError, ExecutorStateError
+
 if TYPE_CHECKING:
-    from py_code_mode_jupyter import FileStorage, Session
+    from pathlib import Path
+
+    from py_code_mode_jupyter import FileStorage
 
 
 async def test_an_artifact_saved_by_code_is_in_the_storage(session: Session, storage: FileStorage) -> None:
@@ -97,6 +102,12 @@ async def test_a_locked_session_refuses_to_change_packages(open_session: Callabl
         assert (await session.run("deps.list()")).value == []
 
 
+async def test_deps_offers_executed_code_nothing_else(session: Session) -> None:
+    """In-process too: what the host may do in a locked session is out of the code's way."""
+    result = await session.run("[name for name in dir(deps) if not name.startswith('_')]")
+    assert result.value == ["add", "list", "remove", "sync"]
+
+
 @pytest.mark.parametrize(
     "spec",
     [
@@ -119,3 +130,40 @@ async def test_a_present_package_is_recorded_and_said_to_be_there(session: Sessi
     assert result.value == ("ipykernel",)
     assert await session.list_deps() == ["ipykernel"]
     assert (await session.sync_deps()).already_present == ("ipykernel",)
+
+
+async def test_removing_what_is_not_there_removes_nothing(session: Session, storage: FileStorage) -> None:
+    storage.deps.add("no-such-package")
+    change = await session.remove_dep("no-such-package")
+    assert (change.removed, change.failed) == ((), ())
+    assert await session.list_deps() == []
+
+
+async def test_what_every_kernel_contains_is_forgotten_and_stays(session: Session) -> None:
+    if not session.supports("process_isolation"):
+        pytest.skip("in-process, it would be removed from the very environment of the tests")
+    await session.add_dep("ipykernel")
+    assert (await session.run("deps.remove('ipykernel').failed")).value == ("ipykernel",)
+    assert await session.list_deps() == []
+
+
+async def test_recorded_packages_are_installed_before_the_first_run(
+    make: Callable[..., Any], storage: FileStorage
+) -> None:
+    storage.deps.add("ipykernel")
+    async with Session(storage, make(allow_runtime_deps=False), sync_deps_on_start=True) as session:
+        assert (await session.run("deps.list()")).value == ["ipykernel"]
+
+
+async def test_a_recorded_package_that_cannot_be_installed_fails_the_start(
+    make: Callable[..., Any], storage: FileStorage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    storage.deps.add("no-such-package")
+    session = Session(storage, make(), sync_deps_on_start=True)
+    with pytest.raises(DependencyInstallError, match="no-such-package"):
+        await session.start()
+    with pytest.raises(ExecutorStateError):
+        await session.run("1")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from py_code_mode_jupyter import Output, RunStatus, Session
-from py_code_mode_jupyter.errors import ConfigurationError, TransferError
+from py_code_mode_jupyter import FileStorage, Output, RunStatus, Session
+from py_code_mode_jupyter.errors import ConfigurationError, NotPlainError, TransferError
+
+if TYPE_CHECKING:
+    from py_code_mode_jupyter.execution import Executor
 
 
 async def test_the_last_expression_is_the_value(session: Session) -> None:
@@ -156,12 +161,38 @@ async def test_a_missing_variable_is_a_typed_error(session: Session) -> None:
         await session.get("nowhere")
 
 
-@pytest.mark.parametrize("name", ["1x", "a.b", "", "x y", "import os"])
+@pytest.mark.parametrize("name", ["1x", "a.b", "", "x y", "import os", "class", "None"])
 async def test_names_that_are_not_variables_are_refused(session: Session, name: str) -> None:
     with pytest.raises(ConfigurationError, match="variable's name"):
         await session.put(name, 1)
     with pytest.raises(ConfigurationError, match="variable's name"):
         await session.get(name)
+    with pytest.raises(ConfigurationError, match="variable's name"):
+        await session.run("1", variables={name: 1})
+
+
+async def test_variables_without_names_are_refused(session: Session) -> None:
+    with pytest.raises(ConfigurationError, match="not a mapping"):
+        await session.run("1", variables=["x"])  # type: ignore[arg-type]
+
+
+async def test_a_variable_that_cannot_cross_is_named(session: Session) -> None:
+    value = object()
+    if session.supports("object_values"):
+        await session.put("thing", value)
+        assert await session.get("thing") is value
+        return
+    with pytest.raises(NotPlainError, match=r"'thing'.*type object.*artifact"):
+        await session.run("1", variables={"fine": 1, "thing": value})
+    with pytest.raises(NotPlainError, match="'thing'"):
+        await session.put("thing", value)
+
+
+async def test_setting_and_reading_variables_is_no_run(session: Session) -> None:
+    await session.put("x", 1)
+    await session.get("x")
+    assert (await session.stats())["runs"] == 0
+    assert (await session.run("x")).execution_count == 1
 
 
 async def test_a_result_reads_well_as_text(session: Session) -> None:
@@ -197,8 +228,30 @@ async def test_files_go_in_and_come_out(session: Session, tmp_path: Path) -> Non
     await session.run("pathlib.Path('made.txt').write_text('made inside')")
     await session.download("made.txt", tmp_path / "back.txt")
     assert (tmp_path / "back.txt").read_text() == "made inside"
-    with pytest.raises(TransferError):
+    with pytest.raises(TransferError, match=r"nowhere.txt.*No such file.*existing"):
         await session.download("nowhere.txt", tmp_path / "x.txt")
+    assert not list(tmp_path.glob("**/.pcm-*"))
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside.txt", "/tmp/outside.txt", "link.txt", "folder/outside.txt", "", "a\0b"]
+)
+async def test_files_stay_inside_the_working_folder(
+    make: Callable[..., Executor], storage: FileStorage, tmp_path: Path, path: str
+) -> None:
+    """Code may have made links in it, to have the host write where the code may not."""
+    outside = tmp_path / "outside.txt"
+    outside.write_text("the host's")
+    (tmp_path / "work").mkdir()
+    os.chdir(tmp_path / "work")
+    async with Session(storage, make()) as session:
+        await session.run(f"import os; os.symlink({str(outside)!r}, 'link.txt'); os.symlink('..', 'folder')")
+        with pytest.raises(TransferError, match="path"):
+            await session.upload(__file__, path)
+        with pytest.raises(TransferError, match="path"):
+            await session.download(path, tmp_path / "copy.txt")
+    assert outside.read_text() == "the host's"
+    assert not (tmp_path / "copy.txt").exists()
 
 
 async def test_outputs_can_be_streamed_while_the_code_runs(session: Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import math
 import time
@@ -127,11 +128,13 @@ async def test_cancelling_a_run_stops_its_code(session: Session) -> None:
 
 
 async def test_leaving_a_stream_stops_its_code(session: Session) -> None:
-    await session.run("n = 0")
-    stream = session.executor.stream("while True:\n    n += 1\n    if n == 1: print('on', flush=True)")
-    async for _ in stream:
-        break
-    await stream.aclose()  # type: ignore[attr-defined]
+    before = await session.run("n = 0")
+    code = "while True:\n    n += 1\n    if n == 1: print('on', flush=True)"
+    async with contextlib.aclosing(session.stream(code)) as stream:
+        async for _ in stream:
+            break
+    assert (await session.stats())["state"] == "idle"
+    assert session.last_result is before
     first = (await session.run("n")).value
     await asyncio.sleep(0.2)
     assert (await session.run("n")).value == first
@@ -161,8 +164,10 @@ async def test_a_killed_place_is_reported_at_once_and_replaced(session: Session)
         assert time.monotonic() - started < 1
         assert (result.status, result.state_preserved) == (RunStatus.DIED, False)
         assert result.error is not None
+        await session.put("x", 1)  # hides nothing: only a run of the user's own says what was lost
         after = await session.run("'kept' in globals()")
         assert (after.value, after.state_preserved) == (False, False)
+        assert (await session.run("x")).state_preserved
 
 
 @pytest.mark.parametrize("timeout", [-1, 0, math.nan, "2", True])

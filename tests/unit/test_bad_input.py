@@ -16,6 +16,7 @@ import py_code_mode_jupyter
 from py_code_mode_jupyter import FileStorage, Session
 from py_code_mode_jupyter import errors as tree
 from py_code_mode_jupyter.config import InProcessConfig, SubprocessConfig
+from py_code_mode_jupyter.environments.uv import Outcome
 from py_code_mode_jupyter.errors import (
     CodeModeError,
     ConfigurationError,
@@ -24,7 +25,7 @@ from py_code_mode_jupyter.errors import (
     StorageUnavailableError,
     VenvError,
 )
-from py_code_mode_jupyter.execution import SubprocessExecutor
+from py_code_mode_jupyter.execution import InProcessExecutor, SubprocessExecutor
 
 WRONG: list[tuple[str, Any]] = [
     ("default_timeout", -1),
@@ -171,6 +172,55 @@ def test_an_unreadable_storage_says_so(tmp: Path) -> None:
     with pytest.raises(StorageUnavailableError) as caught:
         FileStorage(base_path=tmp / "file")
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("executor", "config"),
+    [
+        (InProcessExecutor, SubprocessConfig(memory_limit="1g")),
+        (SubprocessExecutor, InProcessConfig()),
+        (SubprocessExecutor, {"memory_limit": "1g"}),
+    ],
+)
+def test_an_executor_refuses_a_configuration_that_is_not_its_own(executor: Any, config: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"Give a {executor.__name__[:-8]}Config"):
+        executor(config)
+
+
+@pytest.mark.parametrize("executor", [SubprocessExecutor, SubprocessConfig(), "venv"])
+def test_a_session_with_something_else_than_an_executor_is_refused(tmp: Path, executor: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"executor.*SubprocessExecutor\(SubprocessConfig"):
+        Session(FileStorage(tmp), executor)
+
+
+def test_a_name_that_is_not_text_is_refused(tmp: Path) -> None:
+    with pytest.raises(ConfigurationError, match="name=7"):
+        Session(FileStorage(tmp), name=7)  # type: ignore[arg-type]
+
+
+def test_the_short_ways_to_a_session_take_fields_of_its_configuration(tmp: Path) -> None:
+    short = [
+        Session.from_base(tmp, default_timeout=7),
+        Session.inprocess(str(tmp), default_timeout=7),
+        Session.subprocess(tmp, default_timeout=7),
+    ]
+    assert [type(s.executor) for s in short] == [InProcessExecutor, InProcessExecutor, SubprocessExecutor]
+    assert [s.executor.config.default_timeout for s in short] == [7, 7, 7]
+    assert {s.storage.base_path for s in short} == {tmp}
+    assert isinstance(Session(FileStorage(tmp)).executor, InProcessExecutor)
+
+
+@pytest.mark.parametrize(
+    ("log", "unreachable"),
+    [
+        ("Because there is no version of networkx==99.99 and you require networkx==99.99", False),
+        ("Because offline-tool was not found in the package registry", False),
+        ("error: Failed to fetch: http://x/\n  cause: error sending request for url (http://x/)", True),
+        ("hint: Packages were unavailable because the network was disabled.", True),
+    ],
+)
+def test_a_missing_package_is_not_taken_for_a_missing_network(log: str, unreachable: bool) -> None:
+    assert Outcome(ok=False, stdout="", log=log).unreachable is unreachable
 
 
 def test_a_session_without_a_storage_is_refused() -> None:
