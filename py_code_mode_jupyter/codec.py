@@ -24,7 +24,7 @@ Buffer = bytes | bytearray | memoryview
 _SCALARS = (str, int, float, bool, type(None))
 _ARRAY_KINDS = "biufcmMSU"
 _SAME_HASH = 64
-"""Different values of one hash that a set or the keys of a dict may hold: each is compared with all others."""
+"""Values of one hash that a set, or the keys of a dict, may hold: each is compared with the others."""
 _COLUMN_DTYPE = re.compile(
     r"u?int\d+|U?Int\d+|float\d+|Float\d+|bool|boolean|str|string|object|category"
     r"|datetime64\[(s|ms|us|ns), [\w/+:-]{1,64}\]"
@@ -313,10 +313,10 @@ class _Decoder:
 
 def _refuse_collisions(keys: Iterable[Any]) -> None:
     """Refuse numbers chosen so that comparing them with each other would take hours."""
-    # The hashes of equal keys are equal too, so a value that is repeated is counted as often as it comes.
-    hashes = [hash(key) for key in keys if not isinstance(key, str)]
-    crowded = {value for value, count in Counter(hashes).most_common(1) if count > _SAME_HASH}
-    if crowded:
+    # Nobody can foresee the hashes of text, and by its text a key that is repeated counts once.
+    different = {repr(key): key for key in keys if not isinstance(key, str)}
+    hashes = Counter(map(hash, different.values()))
+    if max(hashes.values(), default=0) > _SAME_HASH:
         raise TransferError("The encoded value holds keys whose hashes collide.")
 
 

@@ -18,7 +18,10 @@ OutputType = Literal[
     "stream", "display_data", "execute_result", "update_display_data", "error", "clear_output"
 ]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+# Control sequences; operating system commands and the like, which may set a title or the clipboard; the rest.
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_EACH = 64
+"""Bytes that an output is counted with beside what it holds: millions of empty ones are not free."""
 
 
 def strip_ansi(text: str) -> str:
@@ -102,9 +105,12 @@ class Output:
     @property
     def size(self) -> int:
         """Approximate size in bytes, as counted against the output bound."""
-        if self.type in ("stream", "error"):
+        if self.type == "stream":
             return len(self.text)
-        return sum(len(v) if isinstance(v, str | bytes) else len(repr(v)) for v in self.data.values())
+        if self.type == "clear_output":
+            return 0
+        shown = _weight(self.data) + _weight(self.metadata) + len(self.display_id or "")
+        return _EACH + len(self.name) + len(self.text) + shown
 
     def __str__(self) -> str:
         if self.type in ("stream", "error"):
@@ -120,6 +126,10 @@ class Output:
             print(self.text, file=sys.stderr)
         else:
             _publish(self)
+
+
+def _weight(bundle: Mapping[str, Any]) -> int:
+    return sum(len(k) + (len(v) if isinstance(v, str | bytes) else len(repr(v))) for k, v in bundle.items())
 
 
 def _publish(output: Output) -> None:

@@ -7,6 +7,7 @@ name and fields.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
@@ -101,7 +102,8 @@ class Broker:
         return {"result": {"format": encoded.format, "summary": encoded.summary}}, encoded.data
 
     def _list(self, _params: dict[str, Any], _: bytearray) -> Answer:
-        return {"result": [info.to_dict() for info in self._artifacts().list()]}, b""
+        # In the payload: what is known of many artifacts does not fit in a header.
+        return {}, json.dumps([info.to_dict() for info in self._artifacts().list()]).encode()
 
     def _get(self, params: dict[str, Any], _: bytearray) -> Answer:
         info = self._artifacts().get(_take(params, "name", str))

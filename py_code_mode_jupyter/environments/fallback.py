@@ -36,7 +36,8 @@ class ExplainingEnvironment:
         """Start the process and wait until it answers."""
         log = Path(self.connection["ip"]).parent / "start.log"
         process = self._process = KernelProcess(
-            [sys.executable, "-m", "py_code_mode_jupyter.sandbox.fallback"],
+            # -P: the folder it starts in is everybody's, and nothing may be imported from there.
+            [sys.executable, "-P", "-m", "py_code_mode_jupyter.sandbox.fallback"],
             {
                 "connection": {**self.connection, "key": self.connection["key"].decode()},
                 "no_drop": False,

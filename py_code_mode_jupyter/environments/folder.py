@@ -7,9 +7,11 @@ import contextlib
 import fcntl
 import os
 import secrets
-import shutil
+import stat
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +22,7 @@ _PREFIX = "pcm-venv-"
 _LOCK = "owner"
 _UNOWNED_AFTER = 3600
 """Seconds after which a folder without a lock is one whose maker was killed while making it."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LONGEST_SOCKET_FOLDER = 80
 """A socket's path may have 107 bytes; the rest is for the socket's name."""
 
@@ -144,7 +147,62 @@ def _is_orphan(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    # Code may have taken its own rights away; walking does not follow links.
-    for folder, _, _ in os.walk(path):
-        Path(folder).chmod(0o700)
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a folder that executed code could write in; what cannot be removed stays.
+
+    It may hold links, folders without any rights, and folders in each other by the thousand. So no
+    link is followed, and a folder that is found in one is moved up to the top instead of descended
+    to: nothing here recurses or needs a long path.
+    """
+    with contextlib.suppress(OSError), _opened(path) as top:
+        waiting = os.listdir(top)  # noqa: PTH208 - pathlib cannot list a descriptor
+        while waiting:
+            with contextlib.suppress(OSError):
+                waiting += _remove_level(waiting.pop(), top)
+        path.rmdir()
+
+
+def _remove_level(name: str, top: int) -> list[str]:
+    """Remove a file or folder in `top`, and return under which names its own folders now are there."""
+    if _unlink(name, top):
+        return []
+    moved = []
+    with _opened(name, top) as folder:
+        for inner in os.listdir(folder):  # noqa: PTH208 - as above
+            with contextlib.suppress(OSError):
+                if not _unlink(inner, folder):
+                    _take_over(inner, folder)
+                    moved.append(secrets.token_hex(16))
+                    os.rename(inner, moved[-1], src_dir_fd=folder, dst_dir_fd=top)
+    os.rmdir(name, dir_fd=top)
+    return moved
+
+
+def _unlink(name: str, parent: int) -> bool:
+    """Remove what is not a folder, and return whether that was so."""
+    if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        return False
+    os.unlink(name, dir_fd=parent)
+    return True
+
+
+@contextlib.contextmanager
+def _opened(name: str | Path, parent: int | None = None) -> Iterator[int]:
+    """Open a folder, whatever rights it has, but no link."""
+    _take_over(name, parent)
+    fd = os.open(name, _FOLDER, dir_fd=parent)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _take_over(name: str | Path, parent: int | None) -> None:
+    """Give its owner all rights to a folder, and to nothing else that may be there instead."""
+    if sys.platform != "linux":
+        os.chmod(name, 0o700, dir_fd=parent, follow_symlinks=False)
+        return
+    fd = os.open(name, os.O_PATH | _FOLDER, dir_fd=parent)
+    try:
+        Path(f"/proc/self/fd/{fd}").chmod(0o700)
+    finally:
+        os.close(fd)

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -29,6 +29,7 @@ from ..sandbox.frames import FrameError, receive_frame, send_frame
 MARK = "PCM_ENVIRONMENT"
 """Environment variable that every process of one environment carries."""
 _SWEEP_SECONDS = 5.0
+_LOG_TAIL = 2000
 _PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
 Serve = Callable[[dict[str, Any], bytearray], tuple[dict[str, Any], bytes]]
 
@@ -92,51 +93,69 @@ class KernelProcess:
     def _own(self, theirs: socket.socket) -> None:
         """Start the process and wait for it, in the thread that its life is tied to."""
         try:
-            with theirs, self._log.open("wb") as log:
-                process = subprocess.Popen(
-                    [*self._command, str(theirs.fileno())],
-                    pass_fds=(theirs.fileno(),),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env=self._env,
-                    cwd=self._cwd,
-                    start_new_session=True,
-                )
+            log = _new_file(self._log)
         except OSError as error:
-            self._fail(f"The kernel's process could not be started: {error.strerror or error}.")
+            theirs.close()
+            self._fail(_not_started(error))
             return
+        with log:
+            try:
+                self.returncode = self._run(theirs, log)
+            except OSError as error:
+                self._fail(_not_started(error), log)
+                return
+            self._fail(self._reason(self.returncode), log)
+
+    def _run(self, theirs: socket.socket, log: IO[bytes]) -> int:
+        with theirs:
+            process = subprocess.Popen(
+                [*self._command, str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._env,
+                cwd=self._cwd,
+                start_new_session=True,
+            )
         self.pid = process.pid
         self._tell_spec()
-        self.returncode = process.wait()
-        self._fail(self._reason(self.returncode))
+        return process.wait()
 
     def _tell_spec(self) -> None:
         assert self._sock is not None
         with contextlib.suppress(OSError):  # it ended already; waiting for it says why
             send_frame(self._sock, {**self._spec, "parent": os.getpid()})
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, log: IO[bytes] | None = None) -> None:
         if not self.ready.done():
-            log = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
-            self.ready.set_exception(VenvError(f"The kernel ended while it started. {reason}", log=log))
+            text = "" if log is None else _last_part(log)
+            self.ready.set_exception(VenvError(f"The kernel ended while it started. {reason}", log=text))
         self.died.set_result(reason)
 
     def _converse(self) -> None:
         """Serve the channel until it ends. What is not a frame ends the process."""
         assert self._sock is not None
         try:
-            while (frame := receive_frame(self._sock)) is not None:
+            # What was asked before the end is not done after it.
+            while (frame := receive_frame(self._sock)) is not None and not self._ending:
                 header, payload = frame
                 if header.get("ready"):
                     if not self.ready.done():
                         self.ready.set_result(header)
                     continue
-                send_frame(self._sock, *self._serve(header, payload))
+                self._reply(self._sock, *self._serve(header, payload))
         except FrameError:
             self.signal(signal.SIGKILL)
         except OSError:
             return
+
+    def _reply(self, sock: socket.socket, header: dict[str, Any], payload: bytes) -> None:
+        try:
+            send_frame(sock, header, payload)
+        except FrameError as error:
+            about = {"kind": "TransferError", "message": f"The answer cannot be sent. {error}"}
+            send_frame(sock, {"id": header["id"], "error": about})
 
     def _reason(self, code: int) -> str:
         if self._ending:
@@ -188,6 +207,21 @@ class KernelProcess:
         # The host ends without having closed this. What the kernel started would live on.
         if os.getpid() == self._host:  # and not a fork of it
             self.end()
+
+
+def _not_started(error: OSError) -> str:
+    return f"The kernel's process could not be started: {error.strerror or error}."
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """Open a file in a folder that executed code may write: what it put there is never opened."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w+b")
+
+
+def _last_part(log: IO[bytes]) -> str:
+    log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
+    return log.read().decode(errors="replace")
 
 
 def ipc_connection(folder: Path, key: bytes | None = None) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from ..results import Output
 
 Tap = Callable[[Output], None]
+_LAST_WORD = 64 * 1024
+"""Characters of the one error that is kept beyond the bound."""
 
 
 class OutputCollector:
@@ -32,6 +34,9 @@ class OutputCollector:
         self._stream: tuple[str, list[str]] = ("", [])
         self._used = 0
         self._clear_pending = False
+        # For each display id its latest update, and how many outputs there were then: those it holds for.
+        self._updates: dict[str, tuple[Output, int]] = {}
+        self._has_last_word = False
         self.dropped = 0
 
     def write(self, name: str, text: str) -> None:
@@ -51,9 +56,11 @@ class OutputCollector:
     def show(self, output: Output) -> None:
         """Take anything that is not stream text."""
         with self._lock:
-            if output.size > self._limit - self._used and output.type != "error":
-                self.dropped += output.size
-                return
+            if output.size > self._limit - self._used:
+                if output.type != "error" or self._has_last_word:
+                    self.dropped += output.size
+                    return
+                output = self._last_word(output)
             self._used += output.size
             self._end_stream()
             self._apply(output)
@@ -64,7 +71,7 @@ class OutputCollector:
         """Return everything kept so far."""
         with self._lock:
             self._end_stream()
-            return tuple(self._outputs)
+            return tuple(map(self._updated, range(len(self._outputs)), self._outputs))
 
     def _admit(self, text: str) -> str:
         room = self._limit - self._used
@@ -73,6 +80,13 @@ class OutputCollector:
             text = text[:room]
         self._used += len(text)
         return text
+
+    def _last_word(self, error: Output) -> Output:
+        """Return an error, shortened: code may end with one of any length."""
+        self._has_last_word = True
+        shorter = replace(error, name=error.name[:_LAST_WORD], text=error.text[-_LAST_WORD:])
+        self.dropped += error.size - shorter.size
+        return shorter
 
     def _end_stream(self) -> None:
         name, parts = self._stream
@@ -87,7 +101,8 @@ class OutputCollector:
                 self._clear_if_pending()
             return
         if output.type == "update_display_data":
-            self._update(output)
+            if output.display_id is not None:
+                self._updates[output.display_id] = (output, len(self._outputs))
             return
         self._clear_if_pending()
         self._outputs.append(output)
@@ -96,9 +111,11 @@ class OutputCollector:
         if self._clear_pending:
             self._clear_pending = False
             self._outputs.clear()
+            self._updates.clear()
             self._stream = ("", [])
 
-    def _update(self, update: Output) -> None:
-        for i, output in enumerate(self._outputs):
-            if output.display_id is not None and output.display_id == update.display_id:
-                self._outputs[i] = replace(output, data=update.data, metadata=update.metadata)
+    def _updated(self, index: int, output: Output) -> Output:
+        update, until = self._updates.get(output.display_id or "", (None, 0))
+        if output.display_id is None or update is None or index >= until:
+            return output
+        return replace(output, data=update.data, metadata=update.metadata)

@@ -18,6 +18,8 @@ MAX_DESCRIPTION = 4_000
 """Characters of a description."""
 MAX_METADATA = 65_536
 """Bytes of an artifact's metadata as JSON."""
+MAX_DEPTH = 64
+"""Levels of an artifact's metadata: whoever lists artifacts copies it, level by level."""
 MAX_SUMMARY = 200
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -154,7 +156,19 @@ def valid_metadata(metadata: object) -> dict[str, Any]:
             remedy="Save large data as an artifact of its own.",
         )
     copy: dict[str, Any] = json.loads(text)
+    if _is_deep(copy):
+        raise ArtifactFormatError(
+            f"The metadata is nested more than {MAX_DEPTH} levels deep.", remedy="Flatten it."
+        )
     return copy
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner = (item.values() if isinstance(item, dict) else item for item in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+    return bool(level)
 
 
 def valid_summary(summary: object) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 _LENGTHS = struct.Struct(">IQ")
 MAX_HEADER = 2**20
 MAX_PAYLOAD = 2**30
+_FIRST = 2**20
 Payload = bytes | bytearray | memoryview
 
 
@@ -54,10 +55,13 @@ def receive_frame(
 
 
 def _receive(sock: socket.socket, size: int) -> bytearray | None:
-    data = bytearray(size)
-    view, filled = memoryview(data), 0
+    # The room grows with what arrives: lengths that are only announced cost nothing.
+    data, filled = bytearray(min(size, _FIRST)), 0
     while filled < size:
-        count = sock.recv_into(view[filled:])
+        if filled == len(data):
+            data += bytes(min(size - filled, filled))
+        with memoryview(data) as view:
+            count = sock.recv_into(view[filled:])
         if count == 0:
             return None
         filled += count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +35,8 @@ class Artifacts:
 
     def list(self) -> list[ArtifactInfo]:
         """Return what is kept, newest first."""
-        header, _ = self._channel.call("artifacts.list", {})
-        return [ArtifactInfo.from_dict(item) for item in header["result"]]
+        _, data = self._channel.call("artifacts.list", {})
+        return [ArtifactInfo.from_dict(item) for item in json.loads(data)]
 
     def get(self, name: str) -> ArtifactInfo | None:
         """Return what is known about an artifact, or None."""
