@@ -4,7 +4,8 @@ CPython can raise an exception in another thread (``PyThreadState_SetAsyncExc``)
 bytecode, also where that would break the machinery around user code. A `Gate` says when a thread is
 inside user code. Only then an interrupt is armed; on leaving, what was not delivered is taken back
 and remembered for the next piece of the same run. It relies on CPython raising such exceptions at
-calls, function entries and backward jumps only, never at a plain assignment.
+calls, function entries and backward jumps only, never at a plain assignment. Python 3.12 leaves an
+``except`` clause by a backward jump, so here the clauses that guard user code return.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from functools import partial
 from typing import Any, final
 from weakref import WeakSet
 
+from . import expulsion
+
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
@@ -25,8 +28,21 @@ _here = threading.local()
 _waiting: dict[int, LockType] = {}
 
 
-def _arm(ident: int, exception: type[BaseException] | None) -> None:
-    _set_async_exc(ident, ctypes.py_object() if exception is None else ctypes.py_object(exception))
+class _Withdrawn(BaseException):
+    """Takes the place of what was armed, and is caught where it is raised."""
+
+
+def _arm(ident: int, exception: type[BaseException]) -> None:
+    _set_async_exc(ident, exception)
+
+
+def _withdraw(ident: int) -> None:
+    # Arming nothing would do as well, but Python 3.11 and 3.12 would then have every thread of the
+    # process look for it at each call and jump, until some exception is raised in this way.
+    try:
+        _set_async_exc(ident, _Withdrawn)
+    except _Withdrawn:
+        return
 
 
 class Interrupt(KeyboardInterrupt):
@@ -57,6 +73,12 @@ def _ended_in(ident: int) -> type[Ended]:
     kind = type("Ended", (Ended,), {})
     kind.__init__ = staticmethod(partial(_rearm, ident, kind))  # type: ignore[misc]
     return kind
+
+
+def _expel(ident: int, ended: type[Ended], inside: Callable[[], bool]) -> None:
+    if expulsion.NEEDED:
+        boundary = {_attempt.__code__, Stay.run.__code__}
+        expulsion.press(ident, lambda: ended if inside() else None, boundary)
 
 
 _rearm = ctypes.PYFUNCTYPE(None, ctypes.c_ulong, ctypes.py_object)(
@@ -99,7 +121,7 @@ class Stay:
 
     def __init__(self) -> None:
         self._ident = get_ident()
-        self._inside = True
+        self._inside = self._told = False
         self._ended: Any = None
         self._lock = allocate_lock()
         self.thread = threading.current_thread()
@@ -107,6 +129,9 @@ class Stay:
     def run(self, call: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Call the owner's code. Afterwards nothing can hit the thread any more."""
         try:
+            self._inside = True
+            if self._told:
+                raise Ended
             return call(*args)
         finally:
             if self._ended is not None:
@@ -114,20 +139,32 @@ class Stay:
             try:
                 self._leave()
             except Ended:
-                self._leave()
+                if self._ended is not None:  # it may have come between the two lines above
+                    self._ended.__init__ = _CALM
+                try:
+                    self._leave()
+                except Ended:
+                    self._leave()
+            if self._ended is not None and expulsion.NEEDED:
+                expulsion.release(self._ident)
 
     def end(self) -> None:
-        """Make the thread leave the owner's code as soon as it runs Python again."""
+        """Make the thread leave the owner's code as soon as it runs Python again; to be repeated."""
         with self._lock:
+            self._told = True
             if self._inside:
-                self._ended = _ended_in(self._ident)
+                again = self._ended is not None
+                self._ended = self._ended or _ended_in(self._ident)
                 _arm(self._ident, self._ended)
+                if again:
+                    _expel(self._ident, self._ended, lambda: self._inside)
         wake(self._ident)
 
     def _leave(self) -> None:
         with self._lock:
             self._inside = False
-            _arm(self._ident, None)
+            if self._ended is not None:
+                _withdraw(self._ident)
         _waiting.pop(self._ident, None)
 
 
@@ -145,7 +182,7 @@ class Gate:
         self.suspended = False
         self.delivered_to: object = None
         self.pending = False
-        self._armed = False
+        self._armed = self._touched = False
         self._nudge = nudge
         # Held for a few assignments only, never while user code runs: interrupting cannot block.
         self._lock = allocate_lock()
@@ -170,7 +207,7 @@ class Gate:
                 return
             self.delivered_to = None
             if self.open:
-                self._armed = True
+                self._armed = self._touched = True
                 _arm(self.ident, Interrupt)
             else:
                 self.pending = True
@@ -178,12 +215,15 @@ class Gate:
         self._nudge()
 
     def doom(self) -> None:
-        """End the thread instead of a run. There is no way back."""
+        """End the thread instead of a run; to be repeated until it ends. There is no way back."""
         with self._lock:
             self.doomed = True
             if self.open:
+                again = self.ended is not None
                 self.ended = self.ended or _ended_in(self.ident)
                 _arm(self.ident, self.ended)
+                if again:
+                    _expel(self.ident, self.ended, lambda: self.open)
         wake(self.ident)
         self._nudge()
 
@@ -230,7 +270,9 @@ class Gate:
 
     def _disarm(self) -> None:
         with self._lock:
-            _arm(self.ident, None)
+            if self._touched or self.ended is not None:
+                _withdraw(self.ident)
+                self._touched = False
             if self._armed:
                 self._armed = False
                 self.pending = True
@@ -243,17 +285,8 @@ def own_gate() -> Gate | None:
 
 def run_open(gate: Gate, call: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
     """Call user code with the gate open; return its value, or what it raised."""
-    value: Any = None
-    error: BaseException | None = None
     outer = gate.open
-    try:
-        gate.open = True
-        value = call(*args)
-    except BaseException as caught:  # noqa: BLE001 - the boundary of user code
-        gate.open = outer
-        error = caught
-    else:
-        gate.open = outer
+    value, error = _attempt(gate, call, args)
     if not outer:
         if gate.ended is not None:
             gate.ended.__init__ = _CALM
@@ -262,12 +295,28 @@ def run_open(gate: Gate, call: Callable[..., Any], *args: Any) -> tuple[Any, Bas
             gate.settle()
         except (KeyboardInterrupt, Ended):
             gate.pending = True
+            if gate.ended is not None:  # it may have come between the two lines above
+                gate.ended.__init__ = _CALM
             try:
                 gate.settle()
             except (KeyboardInterrupt, Ended):
                 gate.pending = True
                 gate.settle()
+        if gate.ended is not None and expulsion.NEEDED:
+            expulsion.release(gate.ident)
     return value, error
+
+
+def _attempt(gate: Gate, call: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, BaseException | None]:
+    outer = gate.open
+    try:
+        gate.open = True
+        value = call(*args)
+        gate.open = outer
+        return value, None
+    except BaseException as caught:  # noqa: BLE001 - the boundary of user code
+        gate.open = outer
+        return None, caught
 
 
 def shielded(call: Callable[..., object], *args: Any) -> None:
@@ -286,7 +335,9 @@ def shielded(call: Callable[..., object], *args: Any) -> None:
         call(*args)
     finally:
         gate.open = True
-    if gate.take_pending():
+    if gate.doomed:
+        gate.doom()  # it has come in here, where nothing could be armed
+    elif gate.take_pending():
         raise Interrupt
 
 

@@ -247,12 +247,11 @@ class Worker:
         loop.run_until_complete(loop.shutdown_asyncgens())
 
     def _end_user_threads(self) -> None:
-        stays = list(self.owner.stays)
-        for stay in stays:
-            stay.end()
         deadline = time.monotonic() + _STEP
         while self.owner.stays and time.monotonic() < deadline:
-            time.sleep(0.001)
+            for stay in list(self.owner.stays):
+                stay.end()
+            time.sleep(0.005)
         self.left = [stay.thread for stay in self.owner.stays]
 
     def _report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
