@@ -1,4 +1,4 @@
-"""The quickstart runs from top to bottom in both kernels that a person may choose for it."""
+"""The quickstart runs from top to bottom in every kernel that a person may choose for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CERTIFICATES = Config(VenvProvisioner={"env": ["SSL_CERT_FILE", "SSL_CERT_DIR"]}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(params=["python3", "pcm-venv"])
+@pytest.fixture(params=["python3", "pcm-venv", "pcm-in-process"])
 def cells(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
     """Return the outputs of every cell of the quickstart, by the cell's id, after a run in a copy."""
     folder = shutil.copytree(EXAMPLES, tmp_path / "examples")

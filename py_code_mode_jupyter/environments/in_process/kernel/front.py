@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
 import zmq
@@ -40,6 +41,7 @@ _ROOM = 64  # messages of about 32 KB that wait for slow readers before the writ
 _PATIENCE = 5.0  # seconds that a writer waits for readers that take nothing
 _RETRY = 0.002
 _LINGER = 200  # milliseconds
+_QUEUE = 32  # messages that ZeroMQ queues for a slow reader; the reader's side queues, too
 _DIGESTS = 2048
 
 
@@ -56,6 +58,7 @@ class Outlet:
         if self._publishes:
             self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
             self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+            self._socket.setsockopt(zmq.SNDHWM, _QUEUE)
         self._socket.bind(address)
         self._lock = allocate_lock()
         self._waiting: deque[list[Any]] = deque()
@@ -202,14 +205,25 @@ class Front:
         self._outlets: dict[str, Outlet] = {}
         try:
             for name, kind in _KINDS.items():
-                address = f"ipc://{self.connection['ip']}-{self.connection[f'{name}_port']}"
+                address = f"ipc://{self._folder / name}"
                 self._outlets[name] = Outlet(hub, kind, address, self._taker(name))
+            self.show()
         except BaseException:
             self.close()
             raise
 
     def __getitem__(self, name: str) -> Outlet:
         return self._outlets[name]
+
+    def show(self) -> None:
+        """Put links to the sockets where clients look for them.
+
+        `KernelManager` removes the files it knows of whenever a kernel ends, also before a restart.
+        """
+        for name in _KINDS:
+            link = Path(f"{self.connection['ip']}-{self.connection[f'{name}_port']}")
+            if not link.is_symlink():
+                link.symlink_to(self._folder / name)
 
     def send(self, name: str, kind: str, content: Message, parent: Message | None, **options: Any) -> None:
         """Send a message on a channel."""

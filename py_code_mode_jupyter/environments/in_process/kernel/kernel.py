@@ -97,6 +97,7 @@ class InProcessKernel:
         hub.route()
         if self._front is None:
             self._front = Front(hub, self._key, self._take)
+        self._front.show()
         life = Life(hub, self._front, settings)
         self._control = Control(hub, self._front, life, self._end)
         self._life, self._ending = life, None
