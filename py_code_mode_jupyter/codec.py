@@ -62,7 +62,10 @@ def decode(buffers: Sequence[Buffer]) -> Any:
     except TransferError:
         raise
     except ImportError as error:
-        raise TransferError(f"The value needs {error.name}, which is not installed here.") from error
+        raise TransferError(
+            f"The value needs {error.name}, which is not installed here.",
+            remedy=f"Install it; in a session with add_dep({error.name!r}).",
+        ) from error
     except Exception as error:
         raise TransferError(f"The encoded value is damaged: {type(error).__name__}: {error}") from error
 

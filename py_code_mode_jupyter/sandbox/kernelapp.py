@@ -98,10 +98,11 @@ class SandboxKernel(IPythonKernel):
             reply = await self._run(code, parent, args, kwargs)
             self._interruptible = False
             return reply
-        except KeyboardInterrupt as error:
+        # Whatever it is that went wrong beside the cell's own errors: without a reply the client would wait.
+        except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001
             self._interruptible = False
             self.session.reply_buffers.pop(parent["header"]["msg_id"], None)
-            return {"status": "error", "ename": type(error).__name__, "evalue": "", "traceback": []}
+            return {"status": "error", "ename": type(error).__name__, "evalue": str(error), "traceback": []}
 
     async def _run(self, code: str, parent: dict[str, Any], args: Any, kwargs: Any) -> dict[str, Any]:
         about = parent["metadata"].get("pcm")
@@ -130,14 +131,46 @@ class SandboxKernel(IPythonKernel):
         try:
             self.session.reply_buffers[msg_id] = encode(result.result)
         except NotPlainError:
-            return {"repr": repr(result.result)[:_MAX_REPR]}
+            return {"repr": _text(result.result)}
         # For a host that lacks the library to rebuild it.
         scalar = isinstance(result.result, str | int | float | bool)
-        return {} if scalar else {"repr": repr(result.result)[:_MAX_REPR]}
+        return {} if scalar else {"repr": _text(result.result)}
 
 
 def _nothing() -> None:
     """Do nothing."""
+
+
+def _text(value: object) -> str:
+    """Return the ``repr`` of a value of the code's, which may fail in any way."""
+    try:
+        return repr(value)[:_MAX_REPR]
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - it may raise SystemExit as well
+        return object.__repr__(value)
+
+
+def _leave() -> None:
+    """End a run of a session that calls ``exit()``, as ``sys.exit()`` does, and not the kernel."""
+    raise SystemExit
+
+
+def _hide_interrupt_handler(shell: Any) -> None:
+    """Let the traceback of an interrupt end where the code was, not in our handler."""
+    formatter = shell.InteractiveTB
+    structured = formatter.structured_traceback
+    ours = SandboxKernel._on_interrupt.__code__
+
+    def without_ours(etype: Any, evalue: Any, etb: Any, *args: Any, **kwargs: Any) -> Any:
+        frame = etb
+        while frame is not None and frame.tb_next is not None:
+            if frame.tb_next.tb_frame.f_code is ours:
+                frame.tb_next = None
+            frame = frame.tb_next
+        return structured(etype, evalue, etb, *args, **kwargs)
+
+    formatter.structured_traceback = without_ours
 
 
 def _frames(traceback: types.TracebackType | None, compiler: Any) -> Iterator[list[Any]]:
@@ -247,5 +280,9 @@ class SandboxApp(EndingApp):
         super().init_kernel()
         let_threads_inherit_their_run()
         self.kernel.place = self._place
+        _hide_interrupt_handler(self.kernel.shell)
+        if self._no_drop:
+            # A person's kernel ends with exit(); a session would lose its next run to that.
+            self.kernel.shell.ask_exit = _leave
         if sys.platform == "linux":
             self.kernel.descriptors = Descriptors(sys.stdout, sys.stderr)  # type: ignore[arg-type]

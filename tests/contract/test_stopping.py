@@ -96,6 +96,8 @@ async def test_interrupt_stops_the_run_at_once(session: Session) -> None:
     assert result.execution_time < 1.5
     assert result.exception is not None
     assert result.exception.name == "KeyboardInterrupt"
+    assert [f.function for f in result.exception.frames] == ["<module>"]
+    assert "py_code_mode_jupyter" not in str(result)
     assert (await session.run("kept")).value == 7
 
 
@@ -150,8 +152,11 @@ async def test_runs_of_one_session_wait_for_each_other(session: Session) -> None
 async def test_leaving_python_is_contained(session: Session, code: str) -> None:
     await session.run("kept = 7")
     result = await session.run(code)
-    assert result.status in (RunStatus.ERROR, RunStatus.OK, RunStatus.DIED)
-    assert (await session.run("1 + 1")).value == 2
+    assert (result.status, result.state_preserved) == (RunStatus.ERROR, True)
+    assert result.exception is not None
+    assert result.exception.name == "SystemExit"
+    # An end that only comes later would strike a run that has nothing to do with it.
+    assert (await session.run("import time; time.sleep(0.5); kept")).value == 7
 
 
 async def test_a_killed_place_is_reported_at_once_and_replaced(session: Session) -> None:
