@@ -143,8 +143,9 @@ class Worker:
             return "outside of the code it was given"
         name = frame.f_code.co_filename
         where = (self.shell.label(name) if self.shell is not None else None) or name
-        line = linecache.getline(name, frame.f_lineno).strip()
-        return f"in `{line}` ({where}, line {frame.f_lineno})" if line else f"in {frame.f_code.co_name}()"
+        number = frame.f_lineno or 0  # None between two lines
+        line = linecache.getline(name, number).strip()
+        return f"in `{line}` ({where}, line {number})" if line else f"in {frame.f_code.co_name}()"
 
     def _user_frame(self, frame: FrameType | None) -> FrameType | None:
         # The innermost frame of a cell: the line of the user's that does not return.

@@ -72,7 +72,7 @@ class Request(Run):
 
     def failed(self, shell: Any, error: BaseException) -> Content:
         """Return the reply to a request that has failed."""
-        if not isinstance(error, KeyboardInterrupt):
+        if isinstance(error, Exception):
             _log.error("A %s of a client failed", self.kind, exc_info=error)
         return {"status": "error", "ename": type(error).__name__, "evalue": text_of(error), "traceback": []}
 
