@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -27,6 +27,7 @@ Pair = tuple[Take, Take]
 MEGABYTES = 100
 PRINTS = f"for _ in range({MEGABYTES * 1000}): print('x' * 999)"
 CALLS = 50
+KERNELS = 20
 BROKER = f"""
 import time
 def calls():
@@ -161,6 +162,44 @@ async def in_process_run() -> AsyncIterator[Pair]:
         yield timed(lambda: ours.run("1+1")), timed(lambda: stock.run("1+1"))
 
 
+def kernel_here() -> StockKernel:
+    """Return our kernel in this process, driven as stock's own."""
+    return StockKernel("pcm-in-process")
+
+
+@asynccontextmanager
+async def kernel_start() -> AsyncIterator[Pair]:
+    """Start a kernel in this process, and what serves the sockets of all of them."""
+    yield starting(kernel_here), starting(StockKernel)
+
+
+@asynccontextmanager
+async def kernel_run() -> AsyncIterator[Pair]:
+    """Run a little over ZeroMQ in kernels that are there."""
+    async with running(kernel_here()) as ours, running(StockKernel()) as stock:
+        yield timed(lambda: ours.run("1+1")), timed(lambda: stock.run("1+1"))
+
+
+@asynccontextmanager
+async def kernel_memory() -> AsyncIterator[Pair]:
+    """Weigh what several kernels add to this process, and the process that each of stock's is."""
+
+    async def ours() -> float:
+        async with running(kernel_here()) as first, AsyncExitStack() as others:
+            await first.run("1+1")
+            before = psutil.Process().memory_info().rss
+            for _ in range(KERNELS):
+                await (await others.enter_async_context(running(kernel_here()))).run("1+1")
+            return float(psutil.Process().memory_info().rss - before) / KERNELS
+
+    async def stock() -> float:
+        async with running(StockKernel()) as kernel:
+            await kernel.run("1+1")
+            return float(psutil.Process(kernel.pid).memory_info().rss)
+
+    yield ours, stock
+
+
 @asynccontextmanager
 async def venv_memory() -> AsyncIterator[Pair]:
     """Weigh the kernel's process after a run."""
@@ -273,6 +312,31 @@ MEASURES = (
         pair=in_process_start,
         values=15,
         workers=1,
+    ),
+    Measure(
+        name="kernel-start",
+        ours="kernel pcm-in-process: start to first reply",
+        stock="kernel python3: start to first reply",
+        pair=kernel_start,
+        values=8,
+        bound=0.15,
+    ),
+    Measure(
+        name="kernel-run",
+        ours="kernel pcm-in-process: shell round trip",
+        stock="kernel python3: shell round trip",
+        pair=kernel_run,
+        values=200,
+        bound=0.65,
+    ),
+    Measure(
+        name="kernel-memory",
+        ours="kernel pcm-in-process: memory it adds",
+        stock="kernel python3: memory",
+        pair=kernel_memory,
+        values=2,
+        bound=1 / 59,
+        unit="byte",
     ),
     Measure(
         name="venv-close",

@@ -30,12 +30,13 @@ class StockKernel:
 
     Its client is a bare socket: the request lies in it before the kernel listens, so nothing is
     asked (``kernel_info``) or waited for (heartbeat, IOPub) that the first reply does not need.
+    Another kernel of this machine, by its `name`, is driven in the same way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "python3") -> None:
         self._context = zmq.asyncio.Context()
         self._context.setsockopt(zmq.RECONNECT_IVL, RETRY)
-        self._manager = AsyncKernelManager(kernel_name="python3", context=self._context)
+        self._manager = AsyncKernelManager(kernel_name=name, context=self._context)
         self._sockets: list[zmq.Socket[bytes]] = []
 
     async def start(self) -> None:
