@@ -1,4 +1,4 @@
-"""Undocumented names of Python, IPython and matplotlib that this room relies on, in one place.
+"""Names of Python, IPython, matplotlib and Jupyter that this room overrides or replaces, in one place.
 
 Each is looked for when it is first needed. A release that no longer has one is refused with an
 error that names both, instead of failing somewhere in the middle of a run.
@@ -24,6 +24,9 @@ _NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
             "InteractiveShell._format_exception_for_storage",
             "InteractiveShell._tee",
             "InteractiveShell.init_builtins",
+            "InteractiveShell.init_profile_dir",
+            "InteractiveShell.object_inspect_mime",
+            "InteractiveShell.user_expressions",
             "InteractiveShell.init_virtualenv",
             "InteractiveShell.run_code",
             "InteractiveShell.run_cell_async",
@@ -34,18 +37,36 @@ _NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
         "IPython.core.compilerop": ("CachingCompiler.get_code_name", "CachingCompiler.format_code_name"),
         "IPython.core.displayhook": ("DisplayHook.fill_exec_result", "DisplayHook.update_user_ns"),
         "IPython.core.displaypub": ("DisplayPublisher._validate_data",),
+        "IPython.core.shellapp": ("InteractiveShellApp.init_extensions", "InteractiveShellApp.init_code"),
+        "IPython.core.history": ("HistoryManager.end_session", "HistoryManager.get_tail"),
+        "IPython.core.completer": ("provisionalcompleter", "rectify_completions", "IPCompleter.completions"),
     },
     "matplotlib": {
         "matplotlib": ("use", "get_backend"),
         "matplotlib._pylab_helpers": ("Gcf.figs",),
         "matplotlib.pyplot": ("_get_backend_mod", "switch_backend", "uninstall_repl_displayhook"),
     },
+    "jupyter_client": {
+        "jupyter_client.session": ("Session.feed_identities", "Session.deserialize", "Session.msg_id"),
+    },
+    "comm": {
+        "comm": ("create_comm", "get_comm_manager"),
+        "comm.base_comm": ("BaseComm.publish_msg", "CommManager.register_comm", "CommManager.comm_open"),
+    },
+    "ipywidgets": {
+        "ipywidgets.widgets.widget": (
+            "_instances",
+            "Widget.handle_comm_opened",
+            "Widget.handle_control_comm_opened",
+        ),
+        "ipywidgets.widgets.interaction": ("show_inline_matplotlib_plots",),
+    },
 }
 _checked: set[str] = set()
 
 
 def check(package: str) -> None:
-    """Look for every internal name of `package` (``Python``, ``ipython`` or ``matplotlib``).
+    """Look for every name of `package`: ``Python``, or a distribution.
 
     Raises
     ------

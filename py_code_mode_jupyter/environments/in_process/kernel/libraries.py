@@ -10,6 +10,7 @@ from typing import Any, final
 
 import comm
 
+from .. import internals
 from ..figures import show_current
 from ..imports import WhenImported
 from ..ownership import Owner, current_owner
@@ -32,6 +33,8 @@ class Libraries:
 
     def install(self) -> None:
         """Route from now on."""
+        internals.check("comm")
+        internals.check("jupyter_client")
         self._comms()
         sys.meta_path.append(self._beside)
         for one in self._awaited:
@@ -58,6 +61,7 @@ class Libraries:
         self._patches.set(comm, "get_comm_manager", get_comm_manager)
 
     def _widgets(self, module: Any) -> None:
+        internals.check("ipywidgets")
         # Else a frontend that asks for the widgets of its kernel would be told those of all.
         instances = OwnedTable(module._instances, lambda owner: owner.tables.setdefault("ipywidgets", {}))
         self._patches.set(module, "_instances", instances)
