@@ -70,6 +70,9 @@ class Site(Protocol):
     def search_path(self) -> Sequence[str]:
         """Return the folders in which an installed package counts as present."""
 
+    def variables(self) -> dict[str, str]:
+        """Return environment variables for the installer, by which whoever ends the place finds it."""
+
 
 class OwnSite:
     """The environment that this very process runs in."""
@@ -81,6 +84,10 @@ class OwnSite:
     def search_path(self) -> Sequence[str]:
         """Return the running interpreter's path."""
         return sys.path
+
+    def variables(self) -> dict[str, str]:
+        """Return nothing: nobody ends this environment."""
+        return {}
 
 
 class Deps:
@@ -203,7 +210,7 @@ class Deps:
     def _uv(self, action: str, arguments: Sequence[str], spec: str) -> Outcome:
         command: list[str | Path] = ["pip", action, "--python", self._site.interpreter(), *arguments]
         try:
-            return run_uv(command, timeout=INSTALL_TIMEOUT)
+            return run_uv(command, timeout=INSTALL_TIMEOUT, variables=self._site.variables())
         except VenvError as error:
             raise DependencyInstallError(spec, error.message, log=error.log, remedy=error.remedy) from error
 

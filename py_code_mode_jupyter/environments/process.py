@@ -192,8 +192,10 @@ class KernelProcess:
             with contextlib.suppress(concurrent.futures.TimeoutError):
                 self.died.result(timeout=grace)
         self._ending = True
+        # A number that was given back may be another session's by now.
+        session = 0 if self.died.done() else self.pid
         self.signal(signal.SIGKILL)
-        end_marked(self._env[MARK])
+        end_marked(self._env[MARK], session)
         if self._sock is not None:
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
@@ -235,20 +237,25 @@ def ipc_connection(folder: Path, key: bytes | None = None) -> dict[str, Any]:
     }
 
 
-def end_marked(mark: str) -> None:
-    """Kill every process that carries `mark` in its environment, wherever it has moved itself to."""
+def end_marked(mark: str, session: int = 0) -> None:
+    """Kill every process that carries `mark` in its environment, wherever it has moved itself to.
+
+    And those of the `session`, unless it is 0, whatever their environment.
+    """
     deadline = time.monotonic() + _SWEEP_SECONDS
-    while (found := _marked(mark)) and time.monotonic() < deadline:
+    while (found := _marked(mark, session)) and time.monotonic() < deadline:
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(found, timeout=0.1)
 
 
-def _marked(mark: str) -> list[psutil.Process]:
+def _marked(mark: str, session: int = 0) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(MARK) == mark:
+            if process.status() != psutil.STATUS_ZOMBIE and (
+                (session and os.getsid(process.pid) == session) or process.environ().get(MARK) == mark
+            ):
                 found.append(process)
     return found

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +55,12 @@ def find_uv() -> str:
         ) from error
 
 
-def run_uv(arguments: Sequence[str | Path], *, timeout: float) -> Outcome:
-    """Run uv and return what it said. It blocks: call it off the event loop.
+def run_uv(
+    arguments: Sequence[str | Path], *, timeout: float, variables: Mapping[str, str] | None = None
+) -> Outcome:
+    """Run uv, with `variables` added to its environment, and return what it said.
+
+    It blocks: call it off the event loop.
 
     Raises
     ------
@@ -71,7 +75,7 @@ def run_uv(arguments: Sequence[str | Path], *, timeout: float) -> Outcome:
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=environment,
+            env={**environment, **(variables or {})},
             stdin=subprocess.DEVNULL,
             # The user's uv settings count; those of the folder we happen to be in must not.
             cwd="/",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -51,12 +52,13 @@ def landlock_abi() -> int:
 def confine_writes(writable: Iterable[Path]) -> None:
     """Let this process and its children write below `writable` only, and signal only each other.
 
-    Call it before any thread exists: it binds the calling thread and what that starts.
+    Call it before any thread exists: it binds the calling thread and what that starts. Each path
+    is one without links; where it has come to lead elsewhere, nothing is confined or started.
 
     Raises
     ------
     OSError
-        There is no Landlock here, or it refused.
+        There is no Landlock here, it refused, or a path is not what it was.
     """
     abi = landlock_abi()
     rights = _WRITING & ~sum(1 << bit for bit, since in _SINCE.items() if abi < since)
@@ -75,6 +77,8 @@ def confine_writes(writable: Iterable[Path]) -> None:
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:
     with _opened(path) as fd:
+        if (led_to := os.readlink(f"/proc/self/fd/{fd}")) != str(path):  # noqa: PTH115 - as text
+            raise OSError(errno.ELOOP, f"{path} now leads to {led_to}, which executed code may have done")
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             rights &= _ON_FILES
         _syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", rights, fd), 0)

@@ -21,6 +21,8 @@ from ..errors import NotPlainError
 from .output import Descriptors, RunStream, let_threads_inherit_their_run
 
 _MAX_REPR = 64 * 1024
+_MAX_SENT = 256 * 2**20
+"""Bytes of one message to our own host, which refuses larger ones; the run would never end for it."""
 _CONTROL_SECONDS = 2.0
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 
@@ -31,6 +33,21 @@ class SandboxSession(Session):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.reply_buffers: dict[str, list[Any]] = {}
+        self.bounded = False
+
+    def serialize(self, msg: dict[str, Any], ident: Any = None) -> list[bytes]:
+        """Return a message as bytes; one that is too large for our host says so instead."""
+        parts: list[bytes] = super().serialize(msg, ident)
+        size = sum(map(len, parts))
+        if not self.bounded or size <= _MAX_SENT:
+            return parts
+        note = f"[{size:,} bytes: too large to be sent]"
+        content = dict(msg["content"])
+        if "data" in content:
+            content |= {"data": {"text/plain": note}, "metadata": {}}
+        if "traceback" in content:
+            content |= {"evalue": note, "traceback": [f"{content.get('ename')}: {note}"]}
+        return super().serialize({**msg, "content": content}, ident)
 
     def send(self, stream: Any, msg_or_type: Any, *args: Any, **kwargs: Any) -> Any:
         """Send a message; a reply to a run takes the buffers kept for it along."""
@@ -129,9 +146,12 @@ class SandboxKernel(IPythonKernel):
         if result.result is None:
             return {}
         try:
-            self.session.reply_buffers[msg_id] = encode(result.result)
+            buffers = encode(result.result)
         except NotPlainError:
             return {"repr": _text(result.result)}
+        if sum(map(len, buffers)) > _MAX_SENT:
+            return {"repr": _text(result.result)}
+        self.session.reply_buffers[msg_id] = buffers
         # For a host that lacks the library to rebuild it.
         scalar = isinstance(result.result, str | int | float | bool)
         return {} if scalar else {"repr": _text(result.result)}
@@ -233,7 +253,7 @@ class SandboxApp(EndingApp):
         self.kernel_class = SandboxKernel
         self.outstream_class = f"{RunStream.__module__}.{RunStream.__name__}"
         self.capture_fd_output = sys.platform != "linux"
-        self._no_drop = spec["no_drop"]
+        self._no_drop = self.session.bounded = spec["no_drop"]
         self._place = spec["banner"]
         self.user_ns = namespaces
         # Nobody browses the history of an agent's session; a person's lies in the private folder.

@@ -33,6 +33,7 @@ class RunStream(OutStream):
     # A reader that is slow, or stopped in a debugger, must not cost output.
     flush_timeout = 3600
     _pending = 0
+    _line = ""
 
     @property
     def parent_header(self) -> Parent:
@@ -53,13 +54,26 @@ class RunStream(OutStream):
             self.flush()
         return len(string)
 
+    def flush(self) -> None:
+        """Pass on what was written. A forked child may find locks that were held, and takes none."""
+        if os.getpid() != self._master_pid:
+            self._pass_on_in_child()
+        else:
+            super().flush()
+
     def _write_in_child(self, string: str) -> int:
         """Write as a forked child: to the descriptor, which still is the pipe of the run that forked."""
-        data = memoryview(string.encode("utf-8", "replace"))
+        self._line += string
+        if "\n" in string:
+            self._pass_on_in_child()
+        return len(string)
+
+    def _pass_on_in_child(self) -> None:
+        # Whole lines: what several children print at once is not mixed.
+        data, self._line = memoryview(self._line.encode("utf-8", "replace")), ""
         target = 2 if self.name == "stderr" else 1
         while data:
             data = data[os.write(target, data) :]
-        return len(string)
 
     def write_for(self, parent: Parent, text: str) -> None:
         """Write text for the run `parent`."""
@@ -71,7 +85,9 @@ class RunStream(OutStream):
 
     def _flush_buffers(self) -> Iterator[tuple[Parent, str]]:
         self._pending = 0
-        for parent, text in super()._flush_buffers():
+        for parent, written in super()._flush_buffers():
+            # Half a character cannot be sent; trying would leave the writer waiting for ever.
+            text = written.encode("utf-8", "backslashreplace").decode()
             for start in range(0, len(text), _CHUNK):
                 yield parent, text[start : start + _CHUNK]
 

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from py_code_mode_jupyter import FileStorage, Output, RunStatus, codec
 from py_code_mode_jupyter.environments import fallback
 from py_code_mode_jupyter.environments.folder import OwnedFolder
 from py_code_mode_jupyter.environments.process import ipc_connection
-from py_code_mode_jupyter.errors import ArtifactFormatError, TransferError
+from py_code_mode_jupyter.errors import ArtifactFormatError, CodeModeError, TransferError
 from py_code_mode_jupyter.execution.collector import OutputCollector
 from py_code_mode_jupyter.results import strip_ansi
 from py_code_mode_jupyter.sandbox.frames import receive_frame
@@ -234,3 +235,79 @@ async def test_the_kernel_that_explains_writes_through_no_link_and_imports_nothi
     finally:
         await place.close()
         await asyncio.to_thread(home.remove)
+
+
+@pytest.mark.needs("landlock")
+async def test_a_link_in_place_of_a_writable_folder_opens_nothing(
+    venv: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A kernel in place of one that died is confined to what was named, not to where that leads now."""
+    outer, inner, victim = tmp_path / "out", tmp_path / "out" / "in", tmp_path / "victim"
+    for folder in (outer, inner, victim):
+        folder.mkdir()
+    swap = f"import os\nos.rmdir({str(inner)!r}); os.symlink({str(victim)!r}, {str(inner)!r}); os._exit(1)"
+    async with venv(allow_runtime_deps=False, writable_paths=(outer, inner)) as session:
+        assert (await session.run(swap)).status is RunStatus.DIED
+        with pytest.raises(CodeModeError, match="now leads to"):
+            await session.run(f"open({str(victim / 'planted')!r}, 'w')")
+    assert list(victim.iterdir()) == []
+
+
+async def test_a_process_without_environment_in_a_group_of_its_own_is_ended(venv: Callable[..., Any]) -> None:
+    code = "import subprocess\nsubprocess.Popen(['sleep', '300'], env={}, process_group=0).pid"
+    async with venv() as session:
+        pid = (await session.run(code)).value
+        assert psutil.pid_exists(pid)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_an_installer_at_work_ends_with_the_session(
+    venv: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that never answers holds it, and more is asked of it before the end."""
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"http://127.0.0.1:{index.getsockname()[1]}/")
+        async with venv() as session:
+            ask = "Thread(target=deps.add, args=(f'a{n}',)).start()"
+            ask = f"from threading import Thread\nfor n in range(3): {ask}"
+            assert (await session.run(ask)).is_ok
+            connection, _ = await asyncio.to_thread(index.accept)
+            assert _installers()
+        connection.close()
+        assert _installers() == []
+
+
+def _installers() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if child.name() == "uv"]
+
+
+LARGE = {
+    "a value": "bytes(270_000_000)",
+    "an error": "raise ValueError('x' * 140_000_000)",
+    "a display": "from IPython.display import HTML, display\ndisplay(HTML('x' * 300_000_000))",
+    "half a character": "print('\\ud800')",
+    "half a character in an error": "raise ValueError('\\ud800')",
+}
+
+
+@pytest.mark.parametrize("code", LARGE.values(), ids=LARGE)
+async def test_what_cannot_be_sent_ends_the_run_all_the_same(session: Session, code: str) -> None:
+    await session.run("kept = 1")
+    result = await session.run(code, timeout=60)
+    assert result.status in (RunStatus.OK, RunStatus.ERROR)
+    assert (await session.run("kept")).value == 1
+
+
+async def test_forked_children_end_whatever_their_parent_held_when_it_forked(session: Session) -> None:
+    code = """
+import multiprocessing
+context = multiprocessing.get_context("fork")
+children = [context.Process(target=lambda: print("a", "line"), daemon=True) for _ in range(20)]
+for child in children:
+    print("parent", flush=True)
+    child.start()
+for child in children: child.join()
+"""
+    result = await session.run(code, timeout=60)
+    assert result.is_ok, result.error
+    assert sorted(result.stdout.splitlines()) == ["a line"] * 20 + ["parent"] * 20

@@ -278,7 +278,7 @@ async def test_many_deaths_in_a_row_leave_nothing(venv: Callable[..., Any]) -> N
         for _ in range(5):
             assert (await session.run("import os; os._exit(9)")).status is RunStatus.DIED
         assert (await session.run("1")).is_ok
-        mark = session.executor._environment._mark  # type: ignore[attr-defined]
+        mark = session.executor._environment._folder.mark  # type: ignore[attr-defined]
         assert len(process._marked(mark)) == 1
 
 

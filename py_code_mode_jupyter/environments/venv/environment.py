@@ -80,6 +80,7 @@ class VenvEnvironment:
         self._measured: dict[str, Any] = {}
         self._environ: Mapping[str, str] = os.environ
         self._cwd: Path | None = None
+        self._granted: list[Path] = []
 
     @property
     def confined(self) -> bool:
@@ -147,12 +148,16 @@ class VenvEnvironment:
         return interpreter
 
     def _check_writable(self) -> None:
-        """Refuse a writable path that would open what the confinement has to close."""
+        """Refuse a writable path that would open what the confinement has to close.
+
+        Where each leads is settled here: code may later put a link in place of one inside of another.
+        """
         assert self.base is not None
         closed = (self._folder.path, *self.base.search_path)
         named = [*self.config.writable_paths, *([self.config.working_dir] if self.config.working_dir else [])]
-        for path in map(Path, named):
-            if self.confined and any(place.resolve().is_relative_to(path.resolve()) for place in closed):
+        self._granted = [Path(path).resolve() for path in named]
+        for path in self._granted:
+            if self.confined and any(place.resolve().is_relative_to(path) for place in closed):
                 raise ConfigurationError(
                     "writable_paths",
                     str(path),
@@ -235,11 +240,8 @@ class VenvEnvironment:
     def _writable(self) -> list[str]:
         own = [self._folder.sub(name) for name in ("tmp", "work", "home")]
         own.append(Path(self.connection["ip"]).parent)
-        named = [Path(p) for p in self.config.writable_paths]
-        if self.config.working_dir is not None:
-            named.append(Path(self.config.working_dir))
         devices = [Path(device) for device in _DEVICES if Path(device).exists()]
-        return [str(path) for path in (*own, *named, *devices)]
+        return [*(str(path.resolve()) for path in (*own, *devices)), *map(str, self._granted)]
 
     @property
     def working_dir(self) -> Path:
@@ -277,6 +279,10 @@ class VenvEnvironment:
         """Return the folders in which a package counts as present."""
         assert self.base is not None
         return [str(self._site_packages()), *map(str, self.base.search_path)]
+
+    def variables(self) -> dict[str, str]:
+        """Return the mark: an installer that is at work ends with the environment."""
+        return {MARK: self._folder.mark}
 
     # Signals and the end
 
