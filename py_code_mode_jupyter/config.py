@@ -187,7 +187,8 @@ class InProcessConfig(_Base):
     interrupt_grace
         Seconds between asking code to stop and abandoning its thread.
     max_output
-        Bytes of output that one result keeps; the rest is counted in ``truncated``.
+        Bytes of output that one result keeps; the rest is counted in ``truncated``. Ten times as
+        much may pass by in all, where displays are updated or cleared.
     """
 
     default_timeout: float | None = 30.0
@@ -240,7 +241,7 @@ class SubprocessConfig(_Base):
     interrupt_grace
         Seconds between interrupting code and killing its process.
     max_output
-        Bytes of output that one result keeps; the rest is counted in ``truncated``.
+        Bytes of output that one result keeps, as for `InProcessConfig`.
     """
 
     python_version: str | None = None

@@ -11,22 +11,40 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, Protocol, final
 
 OutputType = Literal[
     "stream", "display_data", "execute_result", "update_display_data", "error", "clear_output"
 ]
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 # Control sequences; operating system commands and the like, which may set a title or the clipboard; the rest.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _EACH = 64
 """Bytes that an output is counted with beside what it holds: millions of empty ones are not free."""
+_SHORT = 80
+"""Characters of a value, text or message in a ``repr``."""
 
 
 def strip_ansi(text: str) -> str:
     """Return `text` without terminal colour and cursor sequences."""
     return _ANSI.sub("", text)
+
+
+def size_of_text(text: str) -> int:
+    """Return how many bytes `text` takes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _in_short(text: str) -> str:
+    """Return `text` on one line, cut short."""
+    line = " ".join(text[: 10 * _SHORT].split())
+    return line if len(line) <= _SHORT else f"{line[: _SHORT - 3]}..."
+
+
+def _short_repr(value: object) -> str:
+    try:
+        return _in_short(repr(value))
+    except Exception:  # noqa: BLE001 - it is an object of executed code, whose repr may fail
+        return object.__repr__(value)
 
 
 @final
@@ -59,7 +77,8 @@ class ExceptionInfo:
     Attributes
     ----------
     name, message
-        The class name and the text of the exception.
+        The class name and the text of the exception. For a run that took too long they are
+        ``TimeoutError`` and what it took to stop it; where the place died, ``Died`` and why.
     frames
         The frames of the executed code, outermost first.
     traceback
@@ -73,7 +92,7 @@ class ExceptionInfo:
 
 
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Output:
     """One thing that a run showed.
 
@@ -97,8 +116,8 @@ class Output:
     type: OutputType
     name: str = ""
     text: str = ""
-    data: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    metadata: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     display_id: str | None = None
     wait: bool = False
 
@@ -106,11 +125,18 @@ class Output:
     def size(self) -> int:
         """Approximate size in bytes, as counted against the output bound."""
         if self.type == "stream":
-            return len(self.text)
+            return size_of_text(self.text)
         if self.type == "clear_output":
             return 0
         shown = _weight(self.data) + _weight(self.metadata) + len(self.display_id or "")
-        return _EACH + len(self.name) + len(self.text) + shown
+        return _EACH + size_of_text(self.name) + size_of_text(self.text) + shown
+
+    def __repr__(self) -> str:
+        parts = [self.type, self.name, ", ".join(self.data)]
+        text = strip_ansi(self.text) if self.type == "stream" else self.data.get("text/plain", "")
+        if text:
+            parts.append(_short_repr(text))
+        return f"<Output {' '.join(part for part in parts if part)}>"
 
     def __str__(self) -> str:
         if self.type in ("stream", "error"):
@@ -129,7 +155,13 @@ class Output:
 
 
 def _weight(bundle: Mapping[str, Any]) -> int:
-    return sum(len(k) + (len(v) if isinstance(v, str | bytes) else len(repr(v))) for k, v in bundle.items())
+    return sum(size_of_text(kind) + _size_of_item(item) for kind, item in bundle.items())
+
+
+def _size_of_item(item: object) -> int:
+    return (
+        len(item) if isinstance(item, bytes) else size_of_text(item if isinstance(item, str) else repr(item))
+    )
 
 
 def _publish(output: Output) -> None:
@@ -164,7 +196,7 @@ class RunRequest:
     """What a place is asked to run: the code, and variables to set before it."""
 
     code: str
-    variables: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    variables: Mapping[str, Any] = field(default_factory=dict)
     store_history: bool = True
 
 
@@ -244,19 +276,26 @@ class ExecutionResult:
     def __repr__(self) -> str:
         parts = [str(self.status), f"{self.execution_time:.3g} s"]
         if self.exception is not None:
-            parts.append(f"{self.exception.name}: {self.exception.message[:80]}")
+            message = _in_short(self.exception.message)
+            parts.append(f"{self.exception.name}: {message}" if message else self.exception.name)
         elif self.value is not None:
-            text = self.value if self.value_is_repr else repr(self.value)
-            parts.append(text if len(text) <= 80 else text[:77] + "...")
+            parts.append(_in_short(self.value) if self.value_is_repr else _short_repr(self.value))
+        if not self.state_preserved:
+            parts.append("earlier variables lost")
         return f"<ExecutionResult {', '.join(parts)}>"
 
     def __str__(self) -> str:
         shown = [str(output).rstrip("\n") for output in self.outputs]
-        if self.error is not None and not any(o.type == "error" for o in self.outputs):
-            shown.append(self.error)
-        if self.truncated:
-            shown.append(self.truncation_note)
-        return "\n".join(part for part in shown if part)
+        return "\n".join(part for part in (*shown, *self._notes()) if part)
+
+    def _notes(self) -> tuple[str, ...]:
+        """Return what the outputs do not say by themselves."""
+        reason = ""
+        if self.exception is not None and self.status in (RunStatus.TIMEOUT, RunStatus.DIED):
+            reason = self.exception.message
+        elif self.error is not None and not any(o.type == "error" for o in self.outputs):
+            reason = self.error
+        return tuple(note for note in (reason, self.truncation_note) if note)
 
     @property
     def truncation_note(self) -> str:
@@ -267,10 +306,8 @@ class ExecutionResult:
         """Show every output as it would have appeared had the cell run here."""
         for output in self.outputs:
             output._ipython_display_()
-        if self.error is not None and not any(o.type == "error" for o in self.outputs):
-            print(self.error, file=sys.stderr)
-        if self.truncated:
-            print(self.truncation_note, file=sys.stderr)
+        for note in self._notes():
+            print(note, file=sys.stderr)
 
 
 @final

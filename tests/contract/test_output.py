@@ -179,6 +179,46 @@ async def test_output_beyond_the_bound_still_leaves_the_error(open_session: Call
     assert result.outputs[-1].name == "ZeroDivisionError"
 
 
+async def test_of_many_frames_the_last_is_kept(open_session: Callable[..., Any]) -> None:
+    code = """
+from IPython.display import clear_output, display
+shown = display({"text/plain": ""}, raw=True, display_id=True)
+for i in range(40):
+    clear_output(wait=True)
+    print(str(i) * 300)
+frame = display({"text/plain": ""}, raw=True, display_id=True)
+for i in range(40):
+    frame.update({"text/plain": str(i) * 300}, raw=True)
+"""
+    async with open_session(max_output=8000) as session:
+        result = await session.run(code)
+    assert result.stdout == "39" * 300 + "\n"
+    assert result.outputs[-1].data["text/plain"] == "39" * 300
+    assert result.truncated == 0
+
+
+async def test_frames_without_end_are_bounded_too(open_session: Callable[..., Any]) -> None:
+    code = """
+from IPython.display import clear_output
+for i in range(2000):
+    clear_output()
+    print("x" * 99)
+"""
+    async with open_session(max_output=1000) as session:
+        shown = [output async for output in session.stream(code)]
+    assert sum(len(output.text) for output in shown) <= 11_000
+    assert session.last_result is not None
+    assert session.last_result.truncated > 2000 * 100 - 11_000
+    assert "bytes of output dropped" in str(session.last_result)
+
+
+async def test_the_bound_counts_bytes_and_cuts_between_characters(open_session: Callable[..., Any]) -> None:
+    async with open_session(max_output=1000) as session:
+        result = await session.run("print('\u20ac' * 1000, end='')")
+    assert result.stdout == "\u20ac" * 333
+    assert result.truncated == 3000 - 999
+
+
 async def test_no_line_is_lost_or_out_of_order(session: Session) -> None:
     result = await session.run("for i in range(20_000): print(i)")
     assert result.stdout == "".join(f"{i}\n" for i in range(20_000))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from py_code_mode_jupyter import FileStorage, Output, RunStatus, Session
@@ -150,6 +151,29 @@ async def test_an_object_crosses_as_itself_or_as_its_repr(session: Session) -> N
         with pytest.raises(TransferError, match="not plain data"):
             await session.run("t = Thing()")
             await session.get("t")
+
+
+@pytest.mark.parametrize("body", ["raise ValueError('boo')", "return 7", "raise SystemExit"])
+async def test_a_value_whose_repr_fails_costs_nothing_but_its_text(session: Session, body: str) -> None:
+    await session.run(f"class Bad:\n    def __repr__(self): {body}")
+    result = await session.run("Bad()", timeout=20)
+    assert result.status in (RunStatus.OK, RunStatus.ERROR)  # IPython shows some of these as errors
+    assert "Bad" in repr(result) or result.exception is not None
+    assert str(result)
+    assert (await session.run("[Bad()]; 1", timeout=20)).value == 1
+
+
+async def test_a_table_for_a_place_without_its_library_is_a_typed_error(session: Session) -> None:
+    table = pd.DataFrame({"a": [1]})
+    if session.supports("object_values"):
+        await session.put("table", table)
+        assert await session.get("table") is table
+        return
+    with pytest.raises(TransferError, match=r"'table'.*pandas, which is not installed.*add_dep\('pandas'\)"):
+        await session.put("table", table)
+    await session.add_dep("pandas")
+    await session.put("table", table)
+    pd.testing.assert_frame_equal(await session.get("table"), table)
 
 
 async def test_variables_are_set_before_the_code_runs(session: Session) -> None:

@@ -37,6 +37,7 @@ async def test_a_timeout_gives_control_back_and_keeps_variables(session: Session
     assert result.state_preserved
     assert result.error is not None
     assert "longer than 1 s" in result.error
+    assert str(result).count("The run took longer than 1 s.") == 1
     assert result.exception is not None
     assert result.exception.name == "TimeoutError"
     assert (await session.run("kept")).value == 7
