@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from py_code_mode_jupyter.results import strip_ansi
+
 from .conftest import WAIT, Kernel, Message, Start, until
 
 
@@ -52,7 +54,7 @@ async def test_an_error_is_told_twice(kernel: Kernel) -> None:
     assert error["ename"] == cell.reply["ename"] == "ZeroDivisionError"
     assert error["evalue"] == cell.reply["evalue"] == "division by zero"
     assert error["traceback"] == cell.reply["traceback"]
-    assert "1/0" in "".join(error["traceback"])
+    assert "Cell In[1], line 2" in strip_ansi("".join(error["traceback"]))
 
 
 async def test_what_cannot_be_shown_fails_in_its_cell(kernel: Kernel) -> None:
@@ -194,6 +196,12 @@ CODES = {
         "with ProcessPoolExecutor(1) as p: print(list(p.map(double, [1, 2])))",
         "[2, 4]",
     ),
+    "forks that print": (
+        "import multiprocessing as mp\np = mp.get_context('fork').Process(target=print, args=('ok',))\n"
+        "p.start(); p.join()",
+        "ok",
+    ),
+    "a fork that goes on": ("import os\npid = os.fork()\nif pid: print(os.waitpid(pid, 0)[1], 'ok')", "0 ok"),
     "task": ("async def f(): print('ok')\nawait asyncio.create_task(f())", "ok"),
     "main": ("if __name__ == '__main__': print('ok')", "ok"),
     "pickle": ("import pickle\nclass A: pass\nprint(type(pickle.loads(pickle.dumps(A()))) is A)", "True"),
@@ -255,6 +263,34 @@ async def test_modules_beside_the_notebook_can_be_imported(tmp_path: Path) -> No
         await kernel.close()
     with pytest.raises(ImportError):
         __import__("beside_pcm_not_for_the_host")
+
+
+async def test_the_error_shown_last_can_be_debugged(kernel: Kernel) -> None:
+    commands = ["p wrong", "q"]
+    await kernel.run("wrong = 'here'\n1/0")
+    cell = await kernel.run("%debug", answer=lambda _: kernel.client.input(commands.pop(0)))
+    assert "'here'" in cell.stdout
+
+
+async def test_magics_of_kernels(kernel: Kernel, tmp_path: Path) -> None:
+    file = tmp_path / "some.txt"
+    file.write_text("text of the file")
+    for magic in ("less", "more"):
+        [payload] = (await kernel.run(f"%{magic} {file}")).reply["payload"]
+        assert payload["data"]["text/plain"] == "text of the file"
+    assert (await kernel.run(f"%edit {file}")).reply["payload"][0]["source"] == "edit_magic"
+    info = json.loads((await kernel.run("%connect_info")).stdout)
+    assert info["shell_port"] == kernel.manager.shell_port
+    assert "key" not in info
+    assert (await kernel.run("%subshell")).stdout == "subshell id: None\nsubshell list: []\n"
+
+
+async def test_libraries_know_that_they_are_in_a_notebook(kernel: Kernel) -> None:
+    cell = await kernel.run(
+        "import pandas as pd\nfrom pandas.io.formats import console\nprint(console.in_ipython_frontend())\n"
+        "ip = get_ipython(); print(type(ip).__name__, 'IPKernelApp' in ip.config)"
+    )
+    assert cell.stdout == "True\nZMQInteractiveShell True\n"
 
 
 async def test_artifacts_are_the_users_own(kernel: Kernel, start: Start) -> None:

@@ -16,7 +16,7 @@ from .conftest import WAIT, Cell, Kernel, Start, until
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(240)]
 CYCLES, RESTARTS, INTERRUPTS, KERNELS, PRINTS = 200, 100, 300, 8, 20_000
 GROWTH = 100_000  # bytes a cycle
-OURS = ("KernelShell", "Life", "Lane", "Worker", "Front", "Outlet", "Hub", "CommManager", "Comm")
+OURS = ("ZMQInteractiveShell", "Life", "Lane", "Worker", "Front", "Outlet", "Hub", "CommManager", "Comm")
 
 
 def leftovers() -> list[str]:
@@ -66,7 +66,7 @@ async def test_restarts_leave_nothing(kernel: Kernel) -> None:
     memory, threads, files = process.memory_info().rss, process.num_threads(), descriptors()
     for _ in range(RESTARTS):
         await again()
-    await until(lambda: leftovers().count("KernelShell") == 1, "the shells before are gone")
+    await until(lambda: leftovers().count("ZMQInteractiveShell") == 1, "the shells before are gone")
     await until(lambda: process.num_threads() <= threads, "threads have ended")
     assert descriptors() <= files
     grown = (process.memory_info().rss - memory) / RESTARTS

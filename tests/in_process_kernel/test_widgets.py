@@ -173,5 +173,5 @@ async def test_the_host_has_its_own_comms_again_in_the_end() -> None:
     assert (comm.create_comm, comm.get_comm_manager) == before
     assert type(sys.modules["ipywidgets.widgets.widget"]._instances) is dict
     gc.collect()
-    assert not [one for one in gc.get_objects() if type(one).__name__ in ("KernelShell", "Life")]
+    assert not [one for one in gc.get_objects() if type(one).__name__ in ("ZMQInteractiveShell", "Life")]
     assert not [t for t in threading.enumerate() if t.name.startswith("pcm")]

@@ -65,17 +65,19 @@ _NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
 _checked: set[str] = set()
 
 
-def check(package: str) -> None:
-    """Look for every name of `package`: ``Python``, or a distribution.
+def check(package: str, only: str = "") -> None:
+    """Look for every name of `package`: ``Python``, or a distribution; or for those of one module.
 
     Raises
     ------
     ExecutorStartError
         The installed version lacks one.
     """
-    if package in _checked:
+    if package + only in _checked:
         return
     for module, names in _NEEDED[package].items():
+        if only not in ("", module):
+            continue
         for name in names:
             if not _exists(module, name):
                 found = sys.version.split()[0] if package == "Python" else version(package)
@@ -83,7 +85,7 @@ def check(package: str) -> None:
                     f"{package} {found} has no {module}.{name}, on which running code here relies.",
                     remedy="Use another release of it, or another executor.",
                 )
-    _checked.add(package)
+    _checked.add(package + only)
 
 
 def _exists(module: str, dotted: str) -> bool:

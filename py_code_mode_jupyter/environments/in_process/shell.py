@@ -277,6 +277,17 @@ class Shell(InteractiveShell):
         lines = self.last_traceback.splitlines()
         return {"ename": type(exception).__name__, "evalue": text_of(exception), "traceback": lines}
 
+    def debugger(self, force: bool = False) -> None:
+        """``%debug``: look at the error that was shown last."""
+        if not (force or self.call_pdb):
+            return
+        if self._last_error is None:
+            print("There is no error to look at.", file=sys.stderr)
+            return
+        pdb = self.debugger_cls()
+        pdb.reset()
+        pdb.interaction(None, self._last_error[1])
+
     # Running
 
     async def run(

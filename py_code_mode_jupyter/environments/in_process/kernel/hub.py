@@ -19,6 +19,7 @@ import zmq
 from ...folder import OwnedFolder
 from .. import routing
 from ..worker import OwnerlessThread
+from .forks import Forks
 from .libraries import Libraries
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Hub:
         self.context.max_sockets = _SOCKETS
         self.gone: concurrent.futures.Future[None] = concurrent.futures.Future()
         self.pid = os.getpid()
+        self.forks = Forks(self.loop)
         self._folder: OwnedFolder | None = None
         self._libraries = Libraries()
         self._numbers = itertools.count(1)
@@ -106,6 +108,7 @@ class Hub:
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
+            self.forks.listen()
             self.loop.run_forever()
         except BaseException:  # noqa: BLE001 - nobody above could take it
             _log.exception("The thread of the in-process kernels has failed")
@@ -117,6 +120,7 @@ class Hub:
             if self._routed:
                 self._libraries.remove()
                 routing.release()
+            self.forks.close()
             self.context.destroy(linger=_LINGER)
             if self._folder is not None:
                 self._folder.remove()

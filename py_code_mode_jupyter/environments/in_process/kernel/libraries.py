@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -36,6 +37,7 @@ class Libraries:
         internals.check("comm")
         internals.check("jupyter_client")
         self._comms()
+        self._patches.set(builtins, "get_ipython", _get_ipython)
         sys.meta_path.append(self._beside)
         for one in self._awaited:
             one.install()
@@ -61,7 +63,7 @@ class Libraries:
         self._patches.set(comm, "get_comm_manager", get_comm_manager)
 
     def _widgets(self, module: Any) -> None:
-        internals.check("ipywidgets")
+        internals.check("ipywidgets", module.__name__)
         # Else a frontend that asks for the widgets of its kernel would be told those of all.
         instances = OwnedTable(module._instances, lambda owner: owner.tables.setdefault("ipywidgets", {}))
         self._patches.set(module, "_instances", instances)
@@ -70,6 +72,7 @@ class Libraries:
         share_target("jupyter.widget.control", module.Widget.handle_control_comm_opened)
 
     def _interaction(self, module: Any) -> None:
+        internals.check("ipywidgets", module.__name__)
         # It looks for matplotlib's inline backend, to show figures where the widget wants them.
         original = module.show_inline_matplotlib_plots
 
@@ -80,6 +83,14 @@ class Libraries:
                 show_current()
 
         self._patches.set(module, "show_inline_matplotlib_plots", show_inline_matplotlib_plots)
+
+
+def _get_ipython() -> Any:
+    """Return the shell of the code that calls; libraries (pandas, rich) look for it among the builtins."""
+    owner = current_owner()
+    if owner is None or owner.shell is None:
+        raise NameError("name 'get_ipython' is not defined")
+    return owner.shell
 
 
 def _manager_of(owner: Owner | None) -> CommManager | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, final
 
 from ..ownership import Channel
@@ -28,9 +29,29 @@ class CellChannel(Channel):
     """
 
     def __init__(self, life: Life, message: Message, idents: list[bytes]) -> None:
-        super().__init__(life.owner, IOPub(life, message), lambda: life.hub.deliver_soon(self))
+        self._iopub = IOPub(life, message)
+        super().__init__(life.owner, self._iopub, lambda: life.hub.deliver_soon(self))
         self.message = message
         self.idents = idents
+        self._hub = life.hub
+        life.hub.forks.expect(self)
+
+    def write(self, name: str, text: str) -> None:
+        """Take text, also in a forked child."""
+        if os.getpid() == self._hub.pid:
+            super().write(name, text)
+        else:
+            self._hub.forks.write(self, name, text)
+
+    def show(self, output: Output) -> None:
+        """Take a display; a forked child has only text to show."""
+        if os.getpid() == self._hub.pid:
+            super().show(output)
+
+    def publish_text(self, name: str, text: str) -> None:
+        """Show text without waiting for anybody; called in the hub."""
+        if not self.closed:
+            self._iopub.write(name, text)
 
 
 @final

@@ -50,6 +50,7 @@ class Profile:
                 for file in (Path(folder, f"{name}.py"), Path(folder, f"{name}.json")):
                     if file.is_file():
                         found.merge(_read(file))
+        found.IPKernelApp.parent_appname = "py_code_mode_jupyter"  # tqdm knows a notebook by this section
         return found
 
     def start(self, shell: KernelShell, channel: Channel) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
@@ -65,7 +66,10 @@ class Request(Run):
         self._life.last = self.message
         self._status("busy")
         if self.is_cell:
-            return await _execute(shell, gate, self.message, self._life)
+            reply = await _execute(shell, gate, self.message, self._life)
+            if os.getpid() != self._life.hub.pid:
+                os._exit(0)  # a fork that was left to go on: this loop and these sockets are not its own
+            return reply
         value, error = run_open(gate, self._handle, shell)
         end_figures(shell, gate, error)
         return self.failed(shell, error) if error is not None else value

@@ -16,6 +16,7 @@ from matplotlib_inline.config import InlineBackend
 
 from ....results import Output
 from ..shell import Shell, text_of
+from .magics import KernelMagics
 from .output import NOBODY, CellChannel
 from .profile import Profile
 
@@ -83,6 +84,11 @@ class KernelShell(Shell):
         """The kernel, as libraries look for it."""
         return self.life.view
 
+    def init_magics(self) -> None:
+        """Have the magics of kernels, too."""
+        super().init_magics()
+        self.register_magics(KernelMagics)
+
     def init_hooks(self) -> None:
         """Send what is paged to the frontend's pager."""
         super().init_hooks()
@@ -124,3 +130,7 @@ class KernelShell(Shell):
         self._shown.error = {"ename": etype.__name__, "evalue": text, "traceback": stb}
         about = {"evalue": text, "traceback": stb}
         self.emit(Output(type="error", name=etype.__name__, text=self.last_traceback, metadata=about))
+
+
+# Libraries (pandas, rich, plotly) know a notebook by the name of the shell's class.
+KernelShell.__name__ = KernelShell.__qualname__ = "ZMQInteractiveShell"
