@@ -170,8 +170,12 @@ file.write_text(file.read_text() + "\\nPLANTED = 1\\n")
     assert result.value is False
 
 
-async def test_a_changed_base_is_not_used_again(venv: Callable[..., Any]) -> None:
+async def test_a_changed_base_is_not_used_again(
+    venv: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Code of the same user can change the shared base where it is not confined: then it is discarded."""
+    # A cache of its own: other tests use the shared one at the same time.
+    monkeypatch.setattr("py_code_mode_jupyter.execution.subprocess.cache_folder", lambda: tmp_path / "cache")
     plant = (
         "import comm, pathlib\np = pathlib.Path(comm.__file__)\nfor q in (p, p.parent): q.chmod(0o777)\n"
         "p.write_text(p.read_text() + '\\nPLANTED = 1\\n')\nstr(p)"
