@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from comm.base_comm import BaseComm
 from comm.base_comm import CommManager as BaseManager
@@ -24,18 +25,18 @@ _CONTROL = "jupyter.widget.control"
 
 
 class Comm(BaseComm):
-    """One end of a comm; the other is in a frontend.
-
-    Attributes
-    ----------
-    kernel
-        The kernel of the code that made it, as libraries look for it.
-    """
+    """One end of a comm; the other is in a frontend."""
 
     def __init__(self, manager: CommManager, *args: Any, **options: Any) -> None:
-        self._life: Life | None = manager.life
-        self.kernel: Any = manager.life.view
+        # Libraries keep comms for longer than the kernel lives.
+        self._life_of: Callable[[], Life | None] = ref(manager.life)
         super().__init__(*args, **options)
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel of the code that made it, as libraries look for it; None: it has ended."""
+        life = self._life_of()
+        return None if life is None else life.view
 
     def publish_msg(
         self,
@@ -56,7 +57,7 @@ class Comm(BaseComm):
     def _meant(self) -> Comm | None:
         # ipywidgets keeps the comm of whichever kernel's frontend opened one last, and means ours.
         own = getattr(current_owner(), "comms", None)
-        if self.target_name != _CONTROL or own is None or own.life is self._life:
+        if self.target_name != _CONTROL or own is None or own.life is self._life_of():
             return None
         found = [one for one in own.comms.values() if one.target_name == _CONTROL]
         return found[-1] if found else None
@@ -64,17 +65,21 @@ class Comm(BaseComm):
     def forget(self) -> None:
         """Let go of the kernel, which has ended; what is sent from now on is dropped."""
         self._closed = True
-        self._life = self.kernel = None
+        self._life_of = _nobody
         self.on_msg(None)
         self.on_close(None)
 
     def _publish(self, kind: str, content: dict[str, Any], metadata: dict[str, Any], buffers: Any) -> None:
-        life, channel = self._life, current()
+        life, channel = self._life_of(), current()
         if life is None:
             return
         if channel is not None:
             channel.flush()
         life.publish(kind, content, metadata=metadata, buffers=buffers, ident=self.topic)
+
+
+def _nobody() -> None:
+    """Stand for a kernel that has ended."""
 
 
 class CommManager(BaseManager):
