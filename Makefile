@@ -24,6 +24,7 @@ lab: .venv/lab  ## make .venv and start JupyterLab with the examples
 		--LabApp.default_url=/lab/tree/quickstart.ipynb $(LAB_ARGS)
 
 test: check  ## run make check and every test; PCM_REQUIRE=all: nothing may be skipped for want of a piece
+	tests/provide.sh
 	$(BIN)/python -m pytest --reruns=2 $(TEST_ARGS)
 
 check: .venv/all  ## run ruff and mypy

@@ -14,8 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,7 +61,17 @@ def _network() -> str:
         return _uv("pip", "install", "--dry-run", "--no-cache", "--target", folder, "six")
 
 
+def _chromium() -> str:
+    return "" if chromium() else "there is no program chromium, chromium-browser or google-chrome"
+
+
+def chromium() -> str | None:
+    """Return where Chromium is, if it is installed."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 PIECES: dict[str, Callable[[], str]] = {
+    "chromium": _chromium,
     "landlock": _landlock,
     "network": _network,
     **{f"python{version}": functools.partial(_python, version) for version in OTHER_PYTHONS},
@@ -96,13 +108,7 @@ def _offer_pyenv_versions() -> None:
 
 
 def _use_private_folders(root: Path) -> None:
-    for name in (
-        "JUPYTER_CONFIG_DIR",
-        "JUPYTER_DATA_DIR",
-        "JUPYTER_RUNTIME_DIR",
-        "IPYTHONDIR",
-        "PCM_STORAGE",
-    ):
+    for name in PRIVATE_FOLDERS:
         folder = root / name.lower()
         folder.mkdir(mode=0o700)
         os.environ[name] = str(folder)
@@ -114,6 +120,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(functools.partial(shutil.rmtree, root, ignore_errors=True))
     _use_private_folders(root)
     _offer_pyenv_versions()
+
+
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("pcm_")}
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_to_later_tests() -> Iterator[None]:
+    """What one test leaves running would fail another, far away, that counts threads."""
+    before = _threads()
+    yield
+    deadline = time.monotonic() + WAIT / 4
+    while left := _threads() - before:
+        assert time.monotonic() < deadline, f"this test leaves {left}"
+        time.sleep(0.01)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -12,6 +12,7 @@ import contextvars
 import os
 import select
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +24,8 @@ _CHUNK = 256 * 1024
 _PENDING = 4 * _CHUNK
 """Characters that may wait for the sending thread before a writer has to wait itself."""
 _READ = 64 * 1024
+_LOOKS, _APART = 50, 0.002
+"""How often, and how many seconds apart, it is looked whether a line that was begun has been ended."""
 
 Parent = dict[str, Any]
 
@@ -34,6 +37,7 @@ class RunStream(OutStream):
     flush_timeout = 3600
     _pending = 0
     _line = ""
+    _in_line_of: Parent | None = None
 
     @property
     def parent_header(self) -> Parent:
@@ -48,11 +52,19 @@ class RunStream(OutStream):
         """Write text for the run that the caller belongs to."""
         if os.getpid() != self._master_pid:
             return self._write_in_child(string)
+        with self._buffer_lock:
+            self._take(string)
+            self._in_line_of = None if string.endswith("\n") else self.parent_header
+        self._flush_if_much()
+        return len(string)
+
+    def _take(self, string: str) -> None:
         super().write(string)
         self._pending += len(string)
+
+    def _flush_if_much(self) -> None:
         if self._pending > _PENDING:
             self.flush()
-        return len(string)
 
     def flush(self) -> None:
         """Pass on what was written. A forked child may find locks that were held, and takes none."""
@@ -75,13 +87,29 @@ class RunStream(OutStream):
         while data:
             data = data[os.write(target, data) :]
 
-    def write_for(self, parent: Parent, text: str) -> None:
-        """Write text for the run `parent`."""
+    def write_for(self, parent: Parent, text: str, *, waits: bool) -> None:
+        """Write text for the run `parent`; if it `waits`, then between two lines where that is soon.
+
+        `print` writes a line and its end one after the other, and text of a child would come between.
+        """
         token = self._parent_header.set(parent)
         try:
-            self.write(text)
+            looks = _LOOKS if waits else 0
+            while not self._took(text, even_in_line=not looks):
+                looks -= 1
+                time.sleep(_APART)
+            self._flush_if_much()
         finally:
             self._parent_header.reset(token)
+
+    def _took(self, text: str, *, even_in_line: bool) -> bool:
+        with self._buffer_lock:
+            if self._in_line_of == self.parent_header and not even_in_line:
+                return False
+            self._take(text)
+            # Whatever follows has come into that line already, and need not wait.
+            self._in_line_of = None
+            return True
 
     def _flush_buffers(self) -> Iterator[tuple[Parent, str]]:
         self._pending = 0
@@ -123,8 +151,8 @@ class _Pipe:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self.ended = False
 
-    def pump(self) -> None:
-        """Pass on what has been written until there is no more for now."""
+    def pump(self, *, waits: bool = False) -> None:
+        """Pass on what has been written until there is no more for now; `waits` as in `write_for`."""
         with self._lock:
             while not self.ended:
                 try:
@@ -133,7 +161,7 @@ class _Pipe:
                     return
                 self.ended = not data
                 if text := self._decode(data, not data):
-                    self._stream.write_for(self._parent, text)
+                    self._stream.write_for(self._parent, text, waits=waits)
                 if self.ended:
                     # By hand: a forked child may hold a copy, and would keep it registered.
                     self._epoll.unregister(self._fd)
@@ -183,4 +211,4 @@ class Descriptors:
             for fd, _ in self._epoll.poll():
                 pipe = self._open.get(fd)
                 if pipe is not None:
-                    pipe.pump()
+                    pipe.pump(waits=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -121,16 +123,17 @@ async def test_a_call_that_returns_in_time_is_not_abandoned(start: Start) -> Non
 
 
 @pytest.mark.parametrize("now", [False, True])
-async def test_a_long_c_call_does_not_hold_up_the_end(start: Start, now: bool) -> None:
+async def test_a_c_call_without_end_does_not_hold_up_the_end(start: Start, tmp_path: Path, now: bool) -> None:
     kernel, other = await start(), await start()
-    task = await kernel.begun(
-        "import _thread; lock = _thread.allocate_lock(); lock.acquire()\nprint('go')\nlock.acquire(True, 30)"
-    )
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    task = await kernel.begun(f"print('go')\nopen({str(held)!r}).close()")  # until somebody writes to it
     ending = asyncio.create_task(kernel.manager.shutdown_kernel(now=now))
     while not ending.done():
         assert await asyncio.wait_for(other.value("1+1"), 1.0) == "2"
     await ending
     task.cancel()
+    os.close(os.open(held, os.O_WRONLY | os.O_NONBLOCK))
 
 
 async def test_a_busy_kernel_can_be_restarted_and_its_output_ends(kernel: Kernel) -> None:

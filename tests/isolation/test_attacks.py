@@ -311,3 +311,29 @@ for child in children: child.join()
     result = await session.run(code, timeout=60)
     assert result.is_ok, result.error
     assert sorted(result.stdout.splitlines()) == ["a line"] * 20 + ["parent"] * 20
+
+
+async def test_what_a_child_prints_does_not_come_into_a_line_of_its_parent(
+    session: Session,
+) -> None:
+    code = """
+import os, sys
+for _ in range(2000):
+    sys.stdout.write("parent")
+    os.write(1, b"a line\\n")
+    sys.stdout.write("\\n")
+"""
+    result = await session.run(code, timeout=60)
+    assert result.is_ok, result.error
+    assert sorted(result.stdout.splitlines()) == ["a line"] * 2000 + ["parent"] * 2000
+
+
+async def test_a_line_that_is_never_ended_does_not_slow_what_a_child_prints(session: Session) -> None:
+    code = """
+import subprocess, sys
+sys.stdout.write("begun ")
+subprocess.run([sys.executable, "-c", "print('x' * 20_000_000, end='')"])
+"""
+    result = await session.run(code, timeout=20)
+    assert result.is_ok, result.error
+    assert result.truncated > 5_000_000
