@@ -41,6 +41,7 @@ class ExplainingEnvironment:
             {
                 "connection": {**self.connection, "key": self.connection["key"].decode()},
                 "no_drop": False,
+                "replaces": False,
                 "banner": "",
                 "reason": self.reason,
             },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,6 +25,8 @@ _MAX_REPR = 64 * 1024
 _MAX_SENT = 256 * 2**20
 """Bytes of one message to our own host, which refuses larger ones; the run would never end for it."""
 _CONTROL_SECONDS = 2.0
+_RECONNECT_SECONDS = 0.25
+"""Within it clients of a kernel come back to the one that replaces it: ZeroMQ tries every 0.1 to 0.2 s."""
 _CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 
 
@@ -254,10 +257,17 @@ class SandboxApp(EndingApp):
         self.outstream_class = f"{RunStream.__module__}.{RunStream.__name__}"
         self.capture_fd_output = sys.platform != "linux"
         self._no_drop = self.session.bounded = spec["no_drop"]
+        self._replaces = spec["replaces"]
         self._place = spec["banner"]
         self.user_ns = namespaces
         # Nobody browses the history of an agent's session; a person's lies in the private folder.
         self.update_config(Config({"HistoryManager": {"enabled": not spec["no_drop"]}}))
+
+    def start(self) -> None:
+        """Serve, but no cell before clients of the kernel that was here before can see what it shows."""
+        if self._replaces and not self._no_drop:  # our own host waits until it is connected
+            time.sleep(_RECONNECT_SECONDS)
+        super().start()
 
     def _bind_socket(self, s: zmq.Socket[Any], port: int) -> Any:
         if self._no_drop and s.socket_type == zmq.XPUB:

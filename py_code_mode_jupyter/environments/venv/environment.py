@@ -81,6 +81,7 @@ class VenvEnvironment:
         self._environ: Mapping[str, str] = os.environ
         self._cwd: Path | None = None
         self._granted: list[Path] = []
+        self._replaces = False
 
     @property
     def confined(self) -> bool:
@@ -209,6 +210,7 @@ class VenvEnvironment:
                 remedy="Raise startup_timeout, or look at the machine's load.",
             ) from None
         self._measured = ready["measured"]
+        self._replaces = True
 
     def _launch(self) -> KernelProcess:
         assert self.broker is not None
@@ -234,6 +236,7 @@ class VenvEnvironment:
             "base": [str(path) for path in self.base.search_path],
             "outside": str(self._folder.path),
             "no_drop": self._no_drop,
+            "replaces": self._replaces,
             "banner": f"Isolated environment, removed with the kernel: {self._venv}",
         }
 
