@@ -42,6 +42,11 @@ FILES = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 LEFT_OUT = frozenset({"__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip"})
+FOR_WHEELS = (
+    *("libgcc_s.so.1", "libstdc++.so.6", "librt.so.1", "libdl.so.2", "libpthread.so.0", "libutil.so.1"),
+    *("libm.so.6", "libz.so.1", "libatomic.so.1", "libgomp.so.1"),
+)
+"""Libraries that compiled packages may rely on (PEP 600), whether Python itself needs them or not."""
 LIBRARY = re.compile(r"(/\S+) \(0x")
 
 
@@ -130,9 +135,9 @@ def _libraries(binaries: Iterable[Path]) -> set[Path]:
     # One call: it prints a block for each, and a hundred calls would take a second.
     command = ["/usr/bin/ldd", *map(str, binaries)]
     listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    # Threads load it when they are cancelled, which no listing shows.
     found = {Path(match) for match in LIBRARY.findall(listing)}
-    return found | {one for path in found for one in path.parent.glob("libgcc_s.so.1")}
+    folders = {path.parent for path in found}
+    return found | {folder / name for folder in folders for name in FOR_WHEELS if (folder / name).exists()}
 
 
 def _add_bytes(layer: tarfile.TarFile, name: str, data: bytes | None, mode: int = 0o644) -> None:

@@ -23,6 +23,14 @@ _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _MIB = 2**20
 _LARGEST = 2**63 - 1
+_SMALLEST_QUOTA = 1000
+_FEWEST_PROCESSES = 32
+_SMALLEST_DISK = 16 * _MIB
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
+_TOKEN = re.compile(r"[\x21-\x7e]{1,1024}")
+_PUBLISH = re.compile(r"(?:(?P<host>[0-9A-Za-z.-]+|\[[0-9A-Fa-f:]+\]):)?(?P<port>\d{1,5})")
+_URL = re.compile(r"https?://[0-9A-Za-z.\[\]:-]+/?")
+_HIDDEN = "***"
 _KERNEL_MEMORY = 128 * _MIB
 """Below it the threads of a kernel cannot start; 96 MiB were measured to be too little."""
 _LONGEST_WAIT = 86_400.0
@@ -142,6 +150,29 @@ def _folders(field: str, value: object) -> tuple[Path, ...]:
     return tuple(_folder(field, path) for path in _sequence(field, value, 'Give folders, e.g. ("out",).'))
 
 
+def _enough_memory(value: object) -> int:
+    size = size_in_bytes("memory_limit", value)
+    if size < _KERNEL_MEMORY:
+        raise ConfigurationError(
+            "memory_limit", value, "too little for a kernel to start.", remedy="Give at least 128m."
+        )
+    return size
+
+
+def _whole(field: str, value: object, least: int, unit: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _LARGEST:
+        raise ConfigurationError(
+            field, value, f"not a whole number of {unit}, at least {least:,}.", remedy=f"Give e.g. {least:,}."
+        )
+    return value
+
+
+def _matching(field: str, value: object, pattern: re.Pattern[str], remedy: str) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ConfigurationError(field, value, "cannot be used.", remedy=remedy)
+    return value
+
+
 class _Base:
     """Validation that every configuration shares, and a way to normalise a frozen field."""
 
@@ -165,6 +196,8 @@ class _Base:
         shown = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
         if "env" in shown:
             shown["env"] = tuple(entry.partition("=")[0] for entry in shown["env"])
+        if shown.get("auth_token") is not None:
+            shown["auth_token"] = _HIDDEN
         return shown
 
 
@@ -267,7 +300,7 @@ class SubprocessConfig(_Base):
                 self._set(name, _folder(name, getattr(self, name)))
         self._set("writable_paths", _folders("writable_paths", self.writable_paths))
         if self.memory_limit is not None:
-            self._set("memory_limit", self._enough(self.memory_limit))
+            self._set("memory_limit", _enough_memory(self.memory_limit))
         if self.confine_writes is not None:
             _flag("confine_writes", self.confine_writes)
 
@@ -279,13 +312,167 @@ class SubprocessConfig(_Base):
             remedy = f'Give text such as "3.12"; kernels run on {oldest} and newer.'
             raise ConfigurationError("python_version", version, "not a usable Python version.", remedy=remedy)
 
-    def _enough(self, memory_limit: int | str) -> int:
-        size = size_in_bytes("memory_limit", memory_limit)
-        if size < _KERNEL_MEMORY:
+
+_REMOTE_SAYS = (
+    *("allow_runtime_deps", "network_disabled", "memory_limit", "cpu_quota", "disk_limit", "pids_limit"),
+    *("fresh_per_run", "image", "deps", "env", "wheelhouse", "docker_host", "publish", "runtime"),
+)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerConfig(_Base):
+    """Configuration of the container executor.
+
+    Neither `auth_token` nor ``auth_disabled=True``: nothing starts.
+
+    Attributes
+    ----------
+    timeout
+        Seconds that a run may take where it is not told otherwise; None or ``math.inf``: no limit.
+    allow_runtime_deps
+        Whether packages may be added while it runs. False: nothing can be added to the environment.
+    auth_token
+        Bearer token (RFC 6750) of the container's HTTP API, 1 to 1024 visible ASCII characters. Only
+        its SHA-256 enters the container.
+    auth_disabled
+        Do without authentication, for local development. Then nothing but the attached stream is served.
+    network_disabled
+        Whether the container has no network but its own loopback.
+    memory_limit
+        Bytes, or text such as ``"512m"``, at least 128 MiB, that the container may use, files in
+        memory included; there is no swap beyond.
+    cpu_quota
+        Microseconds of CPU time per 100 ms, as Docker counts them (100 000 is one CPU); None: no limit.
+    disk_limit
+        Bytes, or text, that the code may write in all. There is no disk: it is memory, too.
+    pids_limit
+        How many processes and threads there may be, at least 32.
+    fresh_per_run
+        Give every run a container of its own; variables and files do not outlive it. False: the
+        session has one container.
+    image
+        The image to run; it has to be one of this package's, see ``jupyter pcm image``.
+    deps
+        Packages to install (name and version specifiers) before the session starts. They become a
+        layer of an image, built once for each set.
+    env
+        Environment variables the code may see, each as ``"NAME=value"``, or ``"NAME"`` for the host's.
+    wheelhouse
+        Folder of wheels to install packages from, instead of from an index.
+    docker_host
+        Address of the engine, such as ``"unix:///var/run/docker.sock"``; None: what the environment
+        variables of Docker say.
+    publish
+        ``"host:port"`` or a port of the loopback interface at which the HTTP API is to be served as well,
+        for a client on another machine. Put TLS in front: the token crosses it in clear.
+    remote_url
+        ``"https://host:port"`` of a container that was published elsewhere, to be used instead of one
+        of our own. Its limits are decided where it was started, so none may be set here.
+    runtime
+        The engine's runtime, such as ``"runsc"`` or ``"kata"``; None: its default.
+    filter_output
+        Whether what the code shows is made harmless before it reaches a notebook's page.
+    startup_timeout
+        Seconds that creating the container and starting the kernel may take.
+    interrupt_grace
+        Seconds between interrupting code and killing its kernel.
+    max_output
+        Bytes of output that one result keeps, as for `InProcessConfig`.
+    """
+
+    timeout: float | None = 60.0
+    allow_runtime_deps: bool = False
+    auth_token: str | None = field(default=None, repr=False)
+    auth_disabled: bool = False
+    network_disabled: bool = False
+    memory_limit: int | str = "512m"
+    cpu_quota: int | None = None
+    disk_limit: int | str = "256m"
+    pids_limit: int = 256
+    fresh_per_run: bool = False
+    image: str = "py-code-mode:base"
+    deps: tuple[str, ...] = ()
+    env: tuple[str, ...] = field(default=(), repr=False)
+    wheelhouse: Path | str | None = None
+    docker_host: str | None = None
+    publish: str | int | None = None
+    remote_url: str | None = None
+    runtime: str | None = None
+    filter_output: bool = True
+    startup_timeout: float = 60.0
+    interrupt_grace: float = 1.0
+    max_output: int | str = 10 * _MIB
+
+    def __post_init__(self) -> None:
+        self._check_remote()
+        self._check_common("timeout")
+        for name in ("auth_disabled", "network_disabled", "fresh_per_run", "filter_output"):
+            _flag(name, getattr(self, name))
+        self._check_authentication()
+        self._check_limits()
+        self._set("env", _variables(self.env))
+        _matching("image", self.image, _IMAGE, 'Give e.g. "py-code-mode:base".')
+        for name in ("docker_host", "runtime"):
+            if getattr(self, name) is not None:
+                _matching(name, getattr(self, name), re.compile(r"\S+"), "Give text without spaces.")
+        if self.wheelhouse is not None:
+            self._set("wheelhouse", _folder("wheelhouse", self.wheelhouse))
+        self._check_publish()
+
+    def _check_authentication(self) -> None:
+        token = self.auth_token
+        if token is None:
+            return
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            problem = "not 1 to 1024 visible ASCII characters."
+            remedy = "Give e.g. secrets.token_urlsafe()."
+            raise ConfigurationError("auth_token", _HIDDEN, problem, remedy=remedy)
+        if self.auth_disabled:
+            remedy = "Leave one of them out."
+            raise ConfigurationError("auth_disabled", True, "an auth_token is given as well.", remedy=remedy)
+
+    def _check_limits(self) -> None:
+        self._set("memory_limit", _enough_memory(self.memory_limit))
+        disk = size_in_bytes("disk_limit", self.disk_limit)
+        if disk < _SMALLEST_DISK:
             raise ConfigurationError(
-                "memory_limit",
-                memory_limit,
-                "too little for a kernel to start.",
-                remedy="Give at least 128m.",
+                "disk_limit", self.disk_limit, "too little.", remedy="Give at least 16m."
             )
-        return size
+        self._set("disk_limit", disk)
+        _whole("pids_limit", self.pids_limit, _FEWEST_PROCESSES, "processes")
+        if self.cpu_quota is not None:
+            _whole("cpu_quota", self.cpu_quota, _SMALLEST_QUOTA, "microseconds per 100 ms")
+
+    def _check_publish(self) -> None:
+        if self.publish is None:
+            return
+        match = _PUBLISH.fullmatch(str(self.publish)) if not isinstance(self.publish, bool) else None
+        if match is None or int(match["port"]) > 65_535:
+            remedy = 'Give e.g. 8765 or "127.0.0.1:8765"; port 0 takes a free one.'
+            raise ConfigurationError("publish", self.publish, "not an address.", remedy=remedy)
+        self._set("publish", f"{match['host'] or '127.0.0.1'}:{match['port']}")
+        if self.auth_disabled:
+            problem = "without authentication nothing may be published."
+            raise ConfigurationError("publish", self.publish, problem, remedy="Give an auth_token.")
+        if self.network_disabled:
+            problem = "a container without network cannot be reached."
+            raise ConfigurationError("publish", self.publish, problem, remedy="Leave one of them out.")
+
+    def _check_remote(self) -> None:
+        if self.remote_url is None:
+            return
+        _matching("remote_url", self.remote_url, _URL, 'Give e.g. "https://host:8765".')
+        defaults = {item.name: item.default for item in fields(self)}
+        for name in _REMOTE_SAYS:
+            if getattr(self, name) != defaults[name]:
+                raise ConfigurationError(
+                    name,
+                    "..." if name == "env" else getattr(self, name),
+                    "it is decided where the container of remote_url was started.",
+                    remedy="Leave it out here.",
+                )
+        if self.auth_token is None:
+            raise ConfigurationError(
+                "auth_token", None, "remote_url needs one.", remedy="Give the token it was started with."
+            )

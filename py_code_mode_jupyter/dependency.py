@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from .errors import InvalidDependencyError
@@ -37,6 +38,10 @@ class Dependency:
     def __str__(self) -> str:
         extras = f"[{','.join(self.extras)}]" if self.extras else ""
         return f"{self.name}{extras}{self.specifier}"
+
+    def admits(self, version: str) -> bool:
+        """Return whether this version of the package will do."""
+        return SpecifierSet(self.specifier).contains(version, prereleases=True)
 
 
 def parse_dependency(spec: str) -> Dependency:

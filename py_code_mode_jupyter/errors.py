@@ -7,7 +7,10 @@
     ├── ExecutorError                 the executor failed, not the code it ran
     │   ├── ExecutorStartError        its place could not be made ready
     │   │   ├── PythonNotFoundError   no interpreter of the version asked for
-    │   │   └── VenvError             the environment could not be built
+    │   │   ├── VenvError             the environment could not be built
+    │   │   ├── EngineError           the container engine is missing, stopped, forbidden, or refused
+    │   │   ├── ImageError            the image is not there, or made from other code
+    │   │   └── AuthenticationError   no token was given, or the wrong one
     │   ├── ExecutorStateError        not started, closed, or in use by another session
     │   ├── UnsupportedCapabilityError
     │   └── TransferError             a value or file could not cross to or from the place
@@ -127,6 +130,38 @@ class VenvError(ExecutorStartError):
 
     def __str__(self) -> str:
         return f"{super().__str__()}\n{self.log}".rstrip()
+
+
+class EngineError(ExecutorStartError):
+    """The container engine cannot be reached, may not be used, or refused what was asked.
+
+    Attributes
+    ----------
+    docker_host
+        Its address, empty for the usual one.
+    """
+
+    def __init__(self, message: str, *, docker_host: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.docker_host = docker_host
+
+
+class ImageError(ExecutorStartError):
+    """The image is not there, is not one of this package's, or was made from another version of it.
+
+    Attributes
+    ----------
+    image
+        Its name.
+    """
+
+    def __init__(self, image: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.image = image
+
+
+class AuthenticationError(ExecutorStartError):
+    """The container's API has no token and was not told to do without, or did not admit ours."""
 
 
 class ExecutorStateError(ExecutorError):

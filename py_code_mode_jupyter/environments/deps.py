@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import abc
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-
-from packaging.specifiers import SpecifierSet
 
 from ..dependency import Dependency, parse_dependency
 from ..errors import DependencyInstallError, RuntimeDepsDisabledError, VenvError
@@ -62,19 +61,56 @@ def record_of(storage: Storage | None) -> Record:
 
 
 class Site(Protocol):
-    """Where packages go: an interpreter, and the folders it imports from."""
+    """Where packages go."""
 
+    def has(self, wanted: Dependency) -> bool:
+        """Return whether a package of this version is there."""
+
+    def install(self, specs: Sequence[str], *, wheels_only: bool) -> Outcome:
+        """Install packages; with `wheels_only` none that has to be built."""
+
+    def uninstall(self, name: str) -> Outcome:
+        """Remove a package."""
+
+
+class InterpreterSite(abc.ABC):
+    """A `Site` that is an interpreter of this machine, and the folders it imports from."""
+
+    @abc.abstractmethod
     def interpreter(self) -> Path:
         """Return the interpreter to install for."""
 
+    @abc.abstractmethod
     def search_path(self) -> Sequence[str]:
         """Return the folders in which an installed package counts as present."""
 
+    @abc.abstractmethod
     def variables(self) -> dict[str, str]:
         """Return environment variables for the installer, by which whoever ends the place finds it."""
 
+    def has(self, wanted: Dependency) -> bool:
+        """Return whether a package of this version is there."""
+        if wanted.extras:
+            return False
+        path = list(self.search_path())
+        found = next(iter(metadata.distributions(name=wanted.name, path=path)), None)
+        return found is not None and wanted.admits(found.version)
 
-class OwnSite:
+    def install(self, specs: Sequence[str], *, wheels_only: bool) -> Outcome:
+        """Install packages; with `wheels_only` none that has to be built."""
+        options = ["--link-mode", "copy", *(["--only-binary", ":all:"] if wheels_only else [])]
+        return self._uv("install", [*options, "--", *specs])
+
+    def uninstall(self, name: str) -> Outcome:
+        """Remove a package."""
+        return self._uv("uninstall", ["--", name])
+
+    def _uv(self, action: str, arguments: Sequence[str]) -> Outcome:
+        command: list[str | Path] = ["pip", action, "--python", self.interpreter(), *arguments]
+        return run_uv(command, timeout=INSTALL_TIMEOUT, variables=self.variables())
+
+
+class OwnSite(InterpreterSite):
     """The environment that this very process runs in."""
 
     def interpreter(self) -> Path:
@@ -147,7 +183,7 @@ class Deps:
         self._require_allowed(package.name)
         was_present = self._has(package)
         if was_present:
-            outcome = self._uv("uninstall", ["--", package.name], package.name)
+            outcome = self._try(lambda: self._site.uninstall(package.name), package.name)
             if not outcome.ok:
                 problem = f"{package.name} could not be removed."
                 raise DependencyInstallError(package.name, problem, log=outcome.log)
@@ -189,12 +225,11 @@ class Deps:
         )
 
     def _has(self, wanted: Dependency) -> bool:
-        return _is_present(wanted, self._site.search_path())
+        return self._site.has(wanted)
 
     def _run_installer(self, specs: Sequence[str]) -> None:
-        options = ["--link-mode", "copy", *(["--only-binary", ":all:"] if self._wheels_only else [])]
         text = ", ".join(specs)
-        outcome = self._uv("install", [*options, "--", *specs], text)
+        outcome = self._try(lambda: self._site.install(specs, wheels_only=self._wheels_only), text)
         if outcome.ok:
             return
         message, remedy = f"{text} could not be installed.", "Check the name and the version."
@@ -204,13 +239,12 @@ class Deps:
                 "Check the network, or give the packages with the configuration's deps while there is one."
             )
         elif self._wheels_only:
-            remedy = f"{remedy} Where writing is confined, only packages that need no building can be added."
+            remedy = f"{remedy} Where code is isolated, only packages that need no building can be added."
         raise DependencyInstallError(text, message, log=outcome.log, remedy=remedy)
 
-    def _uv(self, action: str, arguments: Sequence[str], spec: str) -> Outcome:
-        command: list[str | Path] = ["pip", action, "--python", self._site.interpreter(), *arguments]
+    def _try(self, work: Callable[[], Outcome], spec: str) -> Outcome:
         try:
-            return run_uv(command, timeout=INSTALL_TIMEOUT, variables=self._site.variables())
+            return work()
         except VenvError as error:
             raise DependencyInstallError(spec, error.message, log=error.log, remedy=error.remedy) from error
 
@@ -253,10 +287,3 @@ class DepsNamespace:
 
     def __repr__(self) -> str:
         return "<deps: add, list, remove, sync>"
-
-
-def _is_present(wanted: Dependency, path: Sequence[str]) -> bool:
-    if wanted.extras:
-        return False
-    found = next(iter(metadata.distributions(name=wanted.name, path=list(path))), None)
-    return found is not None and SpecifierSet(wanted.specifier).contains(found.version, prereleases=True)

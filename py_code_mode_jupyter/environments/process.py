@@ -17,21 +17,21 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
 from ..errors import VenvError
-from ..sandbox.frames import FrameError, receive_frame, send_frame
+from ..sandbox.frames import send_frame
+from .conversation import Serve, converse
 
 MARK = "PCM_ENVIRONMENT"
 """Environment variable that every process of one environment carries."""
 _SWEEP_SECONDS = 5.0
 _LOG_TAIL = 2000
 _PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
-Serve = Callable[[dict[str, Any], bytearray], tuple[dict[str, Any], bytes]]
 
 
 class KernelProcess:
@@ -136,26 +136,13 @@ class KernelProcess:
     def _converse(self) -> None:
         """Serve the channel until it ends. What is not a frame ends the process."""
         assert self._sock is not None
-        try:
-            # What was asked before the end is not done after it.
-            while (frame := receive_frame(self._sock)) is not None and not self._ending:
-                header, payload = frame
-                if header.get("ready"):
-                    if not self.ready.done():
-                        self.ready.set_result(header)
-                    continue
-                self._reply(self._sock, *self._serve(header, payload))
-        except FrameError:
+        # What was asked before the end is not done after it.
+        if not converse(self._sock, self._serve, on_ready=self._on_ready, goes_on=lambda: not self._ending):
             self.signal(signal.SIGKILL)
-        except OSError:
-            return
 
-    def _reply(self, sock: socket.socket, header: dict[str, Any], payload: bytes) -> None:
-        try:
-            send_frame(sock, header, payload)
-        except FrameError as error:
-            about = {"kind": "TransferError", "message": f"The answer cannot be sent. {error}"}
-            send_frame(sock, {"id": header["id"], "error": about})
+    def _on_ready(self, header: dict[str, Any]) -> None:
+        if not self.ready.done():
+            self.ready.set_result(header)
 
     def _reason(self, code: int) -> str:
         if self._ending:

@@ -6,13 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..config import InProcessConfig, SubprocessConfig
+    from ..config import ContainerConfig, InProcessConfig, SubprocessConfig
+    from .container import ContainerExecutor
     from .in_process import InProcessExecutor
     from .protocol import Capability, Executor
     from .subprocess import SubprocessExecutor
 
 __all__ = [
     "Capability",
+    "ContainerConfig",
+    "ContainerExecutor",
     "Executor",
     "InProcessConfig",
     "InProcessExecutor",
@@ -22,6 +25,8 @@ __all__ = [
 
 _HOMES = {
     "Capability": ".protocol",
+    "ContainerConfig": "..config",
+    "ContainerExecutor": ".container",
     "Executor": ".protocol",
     "InProcessConfig": "..config",
     "InProcessExecutor": ".in_process",

@@ -17,6 +17,7 @@ from jupyter_client.session import Session as WireSession
 from ..codec import Buffer, encode
 from ..errors import ExecutorStartError, NotPlainError
 from ..results import OutputSink, RunEnding, RunRequest, RunStatus
+from ..sandbox.sockets import WatchedSocket
 from .messages import ending_of, output_of
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MAX_MESSAGE = 512 * 2**20
-_AT_ONCE = 64
-"""Messages handled before the loop gets its turn."""
 _IDLE_GRACE = 5.0
 """Seconds that the idle status may trail the reply."""
 
@@ -90,40 +89,6 @@ class _Run:
             self.future.set_result(ending)
 
 
-class _Socket:
-    """A ZMQ socket whose messages are handled on the event loop, without a task of its own."""
-
-    def __init__(self, socket: zmq.Socket[bytes], handle: Callable[[list[zmq.Frame]], None]) -> None:
-        self._socket = socket
-        self._handle = handle
-        self._loop = asyncio.get_running_loop()
-        self._fd = socket.fileno()
-        self._loop.add_reader(self._fd, self._drain)
-
-    @property
-    def zmq(self) -> zmq.Socket[bytes]:
-        return self._socket
-
-    def poke(self) -> None:
-        """Look for messages once more: sending may use up the edge that announces them."""
-        self._loop.call_soon(self._drain)
-
-    def _drain(self) -> None:
-        for _ in range(_AT_ONCE):
-            if self._socket.closed:
-                return
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            self._handle(frames)
-        self.poke()
-
-    def close(self) -> None:
-        self._loop.remove_reader(self._fd)
-        self._socket.close(linger=0)
-
-
 class KernelRunner:
     """`Runner` over a `KernelEnvironment`."""
 
@@ -131,8 +96,8 @@ class KernelRunner:
         self._environment = environment
         self._startup_timeout = startup_timeout
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._shell: _Socket | None = None
-        self._iopub: _Socket | None = None
+        self._shell: WatchedSocket | None = None
+        self._iopub: WatchedSocket | None = None
         self._wire = WireSession()
         self._run: _Run | None = None
         self._welcome: asyncio.Future[None] | None = None
@@ -218,7 +183,7 @@ class KernelRunner:
                 remedy="Raise startup_timeout, or look at the machine's load.",
             ) from None
 
-    def _open(self, kind: int, channel: str, handle: Callable[[list[zmq.Frame]], None]) -> _Socket:
+    def _open(self, kind: int, channel: str, handle: Callable[[list[zmq.Frame]], None]) -> WatchedSocket:
         assert self._context is not None
         connection = self._environment.connection
         socket = self._context.socket(kind)
@@ -228,7 +193,7 @@ class KernelRunner:
         if kind == zmq.SUB:
             socket.setsockopt(zmq.SUBSCRIBE, b"")
         socket.connect(f"{connection['transport']}://{connection['ip']}-{connection[f'{channel}_port']}")
-        return _Socket(socket, handle)
+        return WatchedSocket(socket, handle)
 
     def _disconnect(self) -> None:
         for socket in (self._shell, self._iopub):

@@ -20,7 +20,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+_SECCOMP_MODE_FILTER = 2
+_PRLIMIT64 = {"x86_64": (0xC000003E, 302), "aarch64": (0xC00000B7, 261)}
+"""Audit architecture, and number of the system call."""
+_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06  # instructions of classic BPF
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 _RULE_PATH_BENEATH = 1
 _WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
 _WRITING = _WRITE_FILE | sum(1 << bit for bit in range(4, 14)) | _TRUNCATE
@@ -106,6 +111,43 @@ def die_with_parent(parent: int) -> None:
     if os.getppid() != parent:
         # It ended before the request was made.
         os._exit(0)
+
+
+def hide_memory(*, hide: bool = True) -> None:
+    """Keep processes of the same user from reading this one's memory, descriptors and environment.
+
+    Children inherit it until they execute another program, so one that runs anybody's code takes it back.
+    """
+    if sys.platform == "linux":
+        _prctl(_PR_SET_DUMPABLE, int(not hide))
+
+
+def leave_limits_of_others() -> None:
+    """Have the system refuse ``prlimit`` on other processes, now and in children.
+
+    The same user may lower the limits of any process of its own, and with them stop one that it may
+    neither signal nor read. Where the machine's system calls are not known here, nothing is done.
+    """
+    architecture, number = _PRLIMIT64.get(os.uname().machine, (0, 0))
+    if sys.platform != "linux" or not number:
+        return
+    program = (
+        (_LOAD, 0, 0, 4),  # the architecture
+        (_JUMP_IF_EQUAL, 0, 5, architecture),
+        (_LOAD, 0, 0, 0),  # the system call
+        (_JUMP_IF_EQUAL, 0, 3, number),
+        (_LOAD, 0, 0, 16),  # its first argument: the process, 0 for the caller
+        (_JUMP_IF_EQUAL, 1, 0, 0),
+        (_RETURN, 0, 0, _REFUSE),
+        (_RETURN, 0, 0, _ALLOW),
+    )
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    filters = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filters, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the filter of system calls was refused")
 
 
 def limit_memory(limit: int) -> None:

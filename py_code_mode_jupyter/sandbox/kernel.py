@@ -30,7 +30,7 @@ def main() -> None:
         return
     spec = frame[0]
     measured = _confine(spec)
-    _serve(spec, sock, measured)
+    serve(spec, sock, measured)
 
 
 def _confine(spec: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,8 @@ def _confine(spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _serve(spec: dict[str, Any], sock: socket.socket, measured: dict[str, Any]) -> None:
+def serve(spec: dict[str, Any], sock: socket.socket, measured: dict[str, Any]) -> None:
+    """Be the kernel that `spec` describes, until told to stop."""
     from .channel import Channel
     from .kernelapp import SandboxApp
 

@@ -12,6 +12,8 @@ import pytest
 
 from py_code_mode_jupyter import FileStorage, Session
 from py_code_mode_jupyter.execution import (
+    ContainerConfig,
+    ContainerExecutor,
     Executor,
     InProcessConfig,
     InProcessExecutor,
@@ -24,7 +26,16 @@ Make = Callable[..., Executor]
 PLACES: dict[str, Make] = {
     "in-process": lambda **fields: InProcessExecutor(InProcessConfig(**fields)),
     "venv": lambda **fields: SubprocessExecutor(SubprocessConfig(**fields)),
+    "container": lambda **fields: ContainerExecutor(_container_config(fields)),
+    "container-offline": lambda **fields: ContainerExecutor(_container_config(fields, network_disabled=True)),
 }
+
+
+def _container_config(fields: dict[str, Any], **others: Any) -> ContainerConfig:
+    """The same fields, where the specification gives the container another name or default for them."""
+    named = {("timeout" if name == "default_timeout" else name): value for name, value in fields.items()}
+    defaults = {"auth_token": "a token of the tests".replace(" ", "-"), "allow_runtime_deps": True}
+    return ContainerConfig(**{**defaults, "memory_limit": "1g", "disk_limit": "512m", **others, **named})
 
 
 @pytest.fixture(params=PLACES)

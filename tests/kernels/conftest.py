@@ -188,7 +188,7 @@ class Notebook:
 Start = Callable[..., Notebook]
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def client_loop() -> Iterator[None]:
     """Close the event loop that the blocking clients make for this thread and keep."""
     loop = ensure_event_loop()
@@ -197,9 +197,9 @@ def client_loop() -> Iterator[None]:
     asyncio.set_event_loop(None)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shared(client_loop: None) -> Iterator[Notebook]:
-    """A kernel for all tests that leave it as it was."""
+    """A kernel for all tests of a file that leave it as it was."""
     notebook = Notebook()
     yield notebook
     notebook.close()

@@ -14,7 +14,7 @@ import py_code_mode_jupyter
 
 ROOT = Path(py_code_mode_jupyter.__file__).parent
 FLOOR_0 = ("errors", "results", "dependency", "config", "formats", "codec")
-PLACES = ("environments", "environments.in_process", "environments.venv")
+PLACES = ("environments", "environments.in_process", "environments.venv", "environments.container")
 SESSION = ("session", "display", "diagnostics")
 UP_TO_2 = (*FLOOR_0, "storage", "sandbox", *PLACES)
 UP_TO_5 = (*UP_TO_2, "provisioners", "execution", *SESSION)
@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "environments": (*FLOOR_0, "storage", "sandbox"),
     "environments.in_process": (*FLOOR_0, "storage", "sandbox", "environments"),
     "environments.venv": (*FLOOR_0, "storage", "sandbox", "environments"),
+    "environments.container": (*FLOOR_0, "storage", "sandbox", "environments"),
     "provisioners": (*FLOOR_0, *PLACES),
     "execution": UP_TO_2,
     **dict.fromkeys(SESSION, (*UP_TO_2, "provisioners", "execution")),

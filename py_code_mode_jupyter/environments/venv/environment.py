@@ -15,6 +15,7 @@ import psutil
 
 from ...errors import ConfigurationError, UnsupportedCapabilityError, VenvError
 from ...sandbox.confine import landlock_abi
+from ..deps import InterpreterSite
 from ..folder import OwnedFolder
 from ..process import MARK, KernelProcess, ipc_connection
 from ..uv import run_uv
@@ -42,7 +43,7 @@ def can_confine() -> bool:
     return landlock_abi() >= 1
 
 
-class VenvEnvironment:
+class VenvEnvironment(InterpreterSite):
     """A fresh environment and its kernel.
 
     It belongs to no event loop: whatever blocks runs in a thread, and what happens is told by

@@ -1,0 +1,256 @@
+"""The container engine: Docker's API, with its failures told apart and said with a remedy. It blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, final
+
+from ...errors import EngineError, ImageError
+
+if TYPE_CHECKING:
+    import docker
+
+NAME = "io.github.py_code_mode_jupyter"
+"""Begins the labels of what we make."""
+OWNER = f"{NAME}.owner"
+_TIMEOUT = 60
+_NETWORK = "py-code-mode"
+_INSTALL = "Install it: pip install 'py_code_mode_jupyter[container]'."
+_versions: dict[str, str] = {}
+
+
+@final
+class Engine:
+    """A connection to an engine.
+
+    Parameters
+    ----------
+    docker_host
+        Its address; None: what the environment variables of Docker say.
+
+    Raises
+    ------
+    EngineError
+        It cannot be reached, may not be used, or the package docker is missing.
+    """
+
+    def __init__(self, docker_host: str | None = None) -> None:
+        self.docker_host = docker_host or os.environ.get("DOCKER_HOST", "")
+        with self._told():
+            self.client = _client(docker_host)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn failures of the library, of the connection and of the engine into ours."""
+        try:
+            import docker.errors
+            import requests.exceptions
+        except ImportError as error:
+            raise EngineError("The Python package docker is missing.", remedy=_INSTALL) from error
+        try:
+            yield
+        except docker.errors.APIError as error:
+            said = str(error.explanation or error)
+            raise EngineError(
+                f"The container engine refused: {said}", docker_host=self.docker_host
+            ) from error
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: BaseException) -> EngineError:
+        number = _errno(error)
+        where = self.docker_host or "its usual address"
+        if number in (errno.EACCES, errno.EPERM):
+            message = f"This user may not use the container engine at {where}."
+            remedy = "Add the user to the group docker (sudo usermod -aG docker $USER) and log in again."
+        elif number in (errno.ENOENT, errno.ECONNREFUSED):
+            message = f"No container engine answers at {where}."
+            remedy = (
+                "Install Docker, or start it: sudo systemctl start docker; `jupyter pcm doctor` says more."
+            )
+        else:
+            message = f"The container engine at {where} cannot be used: {error}."
+            remedy = "Look at `docker version`; `jupyter pcm doctor` says more."
+        return EngineError(message, docker_host=self.docker_host, remedy=remedy)
+
+    # Images
+
+    def image(self, name: str) -> dict[str, Any]:
+        """Return what the engine knows of an image.
+
+        Raises
+        ------
+        ImageError
+            It is not there.
+        """
+        import docker.errors
+
+        with self._told():
+            try:
+                return dict(self.client.inspect_image(name))
+            except docker.errors.ImageNotFound as error:
+                command = "jupyter pcm image build"
+                raise ImageError(
+                    name, f"There is no image {name}.", remedy=f"Build it: {command}."
+                ) from error
+
+    def has_image(self, name: str) -> bool:
+        """Return whether there is an image of this name."""
+        try:
+            self.image(name)
+        except ImageError:
+            return False
+        return True
+
+    # Containers
+
+    def create(self, options: Mapping[str, Any]) -> str:
+        """Create a container and return its id.
+
+        Raises
+        ------
+        EngineError
+            It was refused, or one of its limits would have been ignored.
+        """
+        with self._told():
+            config = self.client.create_container_config(**options["config"])
+            config["HostConfig"] = self.client.create_host_config(**options["host"])
+            made = self.client.create_container_from_config(config)
+        number = str(made["Id"])
+        if warnings := made.get("Warnings"):
+            self.remove(number)
+            raise EngineError(
+                f"The container engine does not keep a limit: {' '.join(warnings)}",
+                docker_host=self.docker_host,
+                remedy="Enable it on the engine's machine, or choose another engine.",
+            )
+        return number
+
+    def attach(self, number: str) -> socket.socket:
+        """Return the stream of a container's standard input and outputs, as one of our own."""
+        with self._told():
+            streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            attached = self.client.attach_socket(number, params=streams)
+            sock = socket.socket(fileno=os.dup(attached.fileno()))
+            attached.close()
+            return sock
+
+    def start(self, number: str) -> None:
+        """Start a container."""
+        with self._told():
+            self.client.start(number)
+
+    def inspect(self, number: str) -> dict[str, Any] | None:
+        """Return what the engine knows of a container, None if it has gone."""
+        import docker.errors
+
+        with self._told():
+            try:
+                return dict(self.client.inspect_container(number))
+            except docker.errors.NotFound:
+                return None
+
+    def signal(self, number: str, name: str) -> None:
+        """Send a signal to a container's first process; nothing happens if it does not run."""
+        with self._forgiving():
+            self.client.kill(number, name)
+
+    def remove(self, number: str) -> None:
+        """Remove a container, whatever its state, and wait until it has gone."""
+        with self._forgiving():
+            self.client.remove_container(number, force=True, v=True)
+        while self.inspect(number) is not None:
+            # Somebody else is removing it, the engine itself mostly.
+            with self._forgiving():
+                self.client.wait(number, timeout=_TIMEOUT, condition="removed")
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """Forgive the engine that what is to go has gone, or is going."""
+        import docker.errors
+
+        with self._told():
+            try:
+                yield
+            except docker.errors.APIError as error:
+                if error.status_code not in (404, 409):
+                    raise
+
+    def containers(self) -> list[dict[str, Any]]:
+        """Return all containers that we made, of every state."""
+        with self._told():
+            return list(self.client.containers(all=True, filters={"label": OWNER}))
+
+    # Networks
+
+    def network(self) -> str:
+        """Return the network for containers that may have one, made if it is missing.
+
+        It is a bridge of our own, over which containers cannot reach each other.
+        """
+        with self._told():
+            if not self.client.networks(names=[_NETWORK]):
+                self._make_network()
+        return _NETWORK
+
+    def _make_network(self) -> None:
+        import docker.errors
+
+        try:
+            self.client.create_network(
+                _NETWORK,
+                driver="bridge",
+                options={"com.docker.network.bridge.enable_icc": "false"},
+                labels={f"{NAME}.network": "1"},
+                check_duplicate=True,
+            )
+        except docker.errors.APIError as error:
+            if error.status_code != 409:  # another start has made it meanwhile
+                raise
+
+    def remove_network(self) -> bool:
+        """Remove the network if no container uses it, and return whether that was so."""
+        import docker.errors
+
+        with self._told():
+            try:
+                self.client.remove_network(_NETWORK)
+            except docker.errors.APIError:
+                return False
+        return True
+
+
+def _client(docker_host: str | None) -> docker.APIClient:
+    from docker.utils import kwargs_from_env
+
+    import docker
+
+    options: dict[str, Any] = {**kwargs_from_env(), **({"base_url": docker_host} if docker_host else {})}
+    address = str(options.get("base_url", ""))
+    client = docker.APIClient(**options, version=_versions.get(address, "auto"), timeout=_TIMEOUT)
+    # Asked once for each engine: it costs a round trip.
+    _versions[address] = client.api_version
+    return client
+
+
+def _errno(error: BaseException | None) -> int:
+    """Return the error number below an exception; libraries wrap it several times."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, OSError) and isinstance(one.errno, int):
+            return one.errno
+        waiting += [one.__cause__, one.__context__, *one.args, getattr(one, "reason", None)]
+    return 0

@@ -1,0 +1,204 @@
+"""Images: checking that one holds our code, building them, and adding packages as a layer. It blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import py_code_mode_jupyter
+
+from ...errors import EngineError, ImageError
+from ...sandbox import identity
+from ..uv import Outcome, run_uv
+from .engine import NAME, Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTENT = f"{NAME}.content"
+VERSION = "org.opencontainers.image.version"
+BASE, TOOLS = "py-code-mode:base", "py-code-mode:tools"
+_LAYERS = "py-code-mode"
+_SITE = "/deps"
+_PACKAGE = Path(py_code_mode_jupyter.__file__).parent
+_LEFT_OUT = {"__pycache__", "labextension"}
+_BUILD = "Build it again: jupyter pcm image build."
+_PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+def check_image(engine: Engine, name: str) -> dict[str, Any]:
+    """Return what the engine knows of an image, once it is clear that it may hold our code.
+
+    Raises
+    ------
+    ImageError
+        It is not there, not one of ours, or was made from other code.
+    """
+    about = engine.image(name)
+    labels = about["Config"].get("Labels") or {}
+    if VERSION not in labels or labels.get("org.opencontainers.image.title") != "py_code_mode_jupyter":
+        raise ImageError(name, f"The image {name} is not one of py_code_mode_jupyter's.", remedy=_BUILD)
+    check_content(name, labels.get(CONTENT, identity.content()), labels[VERSION])
+    return about
+
+
+def check_content(name: str, content: str, version: str = "") -> None:
+    """Raise `ImageError` unless `content`, the hash of an image's code, is that of our own."""
+    if content != identity.content():
+        made_from = f" ({version})" if version else ""
+        raise ImageError(
+            name,
+            f"The image {name} was made from other code{made_from} than the py_code_mode_jupyter "
+            f"{py_code_mode_jupyter.__version__} that runs here.",
+            remedy=_BUILD,
+        )
+
+
+# Building
+
+
+def docker_folder() -> Path:
+    """Return the folder with the Dockerfiles: in the package, or in the checkout it is used from."""
+    inside = _PACKAGE / "docker"
+    return inside if inside.is_dir() else _PACKAGE.parent / "docker"
+
+
+def build(
+    engine: Engine,
+    kind: str,
+    *,
+    tag: str | None = None,
+    base: str | None = None,
+    say: Callable[[str], object],
+) -> str:
+    """Build the image ``base`` or ``tools`` and return its name.
+
+    Parameters
+    ----------
+    tag
+        Its name; None: the usual one.
+    base
+        The image to begin with; None: the Dockerfile's.
+    say
+        Takes each line that the engine prints.
+
+    Raises
+    ------
+    EngineError
+        It could not be built; nothing half-made is left.
+    """
+    name = tag or {"base": BASE, "tools": TOOLS}[kind]
+    with tempfile.TemporaryFile() as context:
+        _pack_context(context)
+        context.seek(0)
+        lines = engine.client.build(
+            fileobj=context,
+            custom_context=True,
+            dockerfile=f"docker/Dockerfile.{kind}",
+            tag=name,
+            buildargs={"BASE_IMAGE": base} if base else {},
+            labels={CONTENT: identity.content()},
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        for line in lines:
+            if "error" in line:
+                raise EngineError(f"The image {name} could not be built: {line['error'].strip()}")
+            say(str(line.get("stream", "")).rstrip())
+    return name
+
+
+def _pack_context(file: Any) -> None:
+    with tarfile.open(fileobj=file, mode="w") as context:
+        for path in sorted(docker_folder().rglob("*")):
+            if path.is_file() and not _LEFT_OUT & {*path.parts}:
+                context.add(path, arcname=f"docker/{path.relative_to(docker_folder())}")
+        for path in sorted(_PACKAGE.rglob("*")):
+            inside = path.relative_to(_PACKAGE)
+            if path.is_file() and not _LEFT_OUT & {*inside.parts} and inside.parts[0] != "docker":
+                context.add(path, arcname=f"{_PACKAGE.name}/{inside}")
+
+
+# Packages
+
+
+def install_for(
+    target: Path,
+    specs: Sequence[str],
+    measured: dict[str, Any],
+    *,
+    wheelhouse: Path | None,
+    constraints: dict[str, str],
+    timeout: float,
+) -> Outcome:
+    """Install packages into the folder `target` as the container needs them. Nothing is built.
+
+    Parameters
+    ----------
+    measured
+        What the container has said of its Python, machine and C library.
+    wheelhouse
+        Folder of wheels to take instead of an index.
+    constraints
+        Packages that the container has, with their versions: another version of one is not installed
+        beside it unless it is asked for.
+    """
+    python, machine, libc = (str(measured[key]) for key in ("python", "machine", "libc"))
+    options: list[str | Path] = ["--target", target, "--python-version", python, "--only-binary", ":all:"]
+    options += ["--python-platform", f"{machine}-manylinux_{libc.replace('.', '_')}", "--link-mode", "copy"]
+    if wheelhouse is not None:
+        options += ["--no-index", "--find-links", wheelhouse]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.writelines(f"{name}=={version}\n" for name, version in constraints.items())
+        file.flush()
+        return run_uv(
+            ["pip", "install", "--quiet", *options, "--constraint", file.name, "--", *specs], timeout=timeout
+        )
+
+
+def pack(folder: Path) -> Iterator[bytes]:
+    """Yield the archive of a folder in slices."""
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w") as archive:
+            archive.add(folder, arcname=".", filter=_for_anybody)
+        file.seek(0)
+        while data := file.read(256 * 1024):
+            yield data
+
+
+def _for_anybody(about: tarfile.TarInfo) -> tarfile.TarInfo:
+    about.uid = about.gid = 0
+    about.uname = about.gname = "root"
+    about.mode |= 0o444 | (0o111 if about.isdir() else 0)
+    return about
+
+
+def layer_name(image: str, specs: Sequence[str], wheelhouse: Path | None) -> str:
+    """Return the name of an image with packages added: the same for the same image and packages."""
+    wheels = sorted(path.name for path in wheelhouse.iterdir()) if wheelhouse is not None else []
+    key = hashlib.sha256("\0".join([image, *sorted(specs), "", *wheels]).encode()).hexdigest()[:16]
+    return f"{_LAYERS}:deps-{key}"
+
+
+def add_layer(engine: Engine, image: str, folder: Path, name: str) -> None:
+    """Make the image `name`: `image` with the packages in `folder`."""
+    archive = io.BytesIO(b"".join(pack(folder)))
+    made = engine.client.create_container(image, entrypoint=["none"])
+    try:
+        engine.client.put_archive(made["Id"], _SITE, archive)
+        repository, _, tag = name.partition(":")
+        before = engine.image(image)["Config"]
+        kept = [f"ENTRYPOINT {_json(before['Entrypoint'])}"]
+        engine.client.commit(made["Id"], repository=repository, tag=tag, changes=kept)
+    finally:
+        engine.remove(made["Id"])
+
+
+def _json(items: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{item}"' for item in items) + "]"

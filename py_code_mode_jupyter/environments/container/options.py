@@ -1,0 +1,147 @@
+"""A configuration as the engine's options: what the container may not do, and how much it may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from .engine import OWNER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...config import ContainerConfig
+
+PORT = 8765
+"""Where a published container listens, inside."""
+_PERIOD = 100_000
+_RUN_SIZE = 2**20
+_INODE_BYTES = 8192
+_FEWEST_INODES = 4096
+_SHARED_MEMORY = 16 * 2**20
+_OPEN_FILES = 4096
+
+
+def container_options(config: ContainerConfig, image: str, network: str | None) -> dict[str, Any]:
+    """Return the engine's options for a container of `config`.
+
+    Parameters
+    ----------
+    image
+        Name or id of the image.
+    network
+        Name of the network; None: none at all.
+    """
+    published = {}
+    if config.publish is not None:
+        host, _, port = str(config.publish).rpartition(":")
+        published = {PORT: (host.strip("[]"), int(port) or None)}
+    return {
+        "config": {
+            "image": image,
+            "command": None,
+            "stdin_open": True,
+            "labels": {OWNER: owner()},
+            "ports": list(published),
+            "stop_signal": "SIGKILL",
+            "network_disabled": False,
+        },
+        "host": {
+            "auto_remove": True,
+            "init": False,  # docker-init runs as the same user and can be looked into
+            "network_mode": network or "none",
+            "port_bindings": published,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "read_only": True,
+            "tmpfs": _folders(config),
+            "shm_size": _SHARED_MEMORY,
+            "ipc_mode": "private",
+            "mem_limit": config.memory_limit,
+            "memswap_limit": config.memory_limit,
+            "pids_limit": config.pids_limit,
+            "cpu_quota": config.cpu_quota,
+            "cpu_period": _PERIOD if config.cpu_quota is not None else None,
+            "ulimits": [
+                {"Name": "core", "Soft": 0, "Hard": 0},
+                {"Name": "nofile", "Soft": _OPEN_FILES, "Hard": _OPEN_FILES},
+            ],
+            # Else everything that passes over the stream is kept on the engine's disk as well.
+            "log_config": {"Type": "none", "Config": {}},
+            "runtime": config.runtime,
+        },
+    }
+
+
+def _folders(config: ContainerConfig) -> dict[str, str]:
+    """Return the file systems in memory, which hold `disk_limit` bytes together."""
+    limit = int(config.disk_limit)
+    shares = {"/work": 2, "/tmp": 1}  # noqa: S108 - the container's
+    if config.allow_runtime_deps:
+        shares = {"/deps": 2, "/work": 1, "/tmp": 1}  # noqa: S108
+    left = limit - _RUN_SIZE - _SHARED_MEMORY if limit > 4 * _SHARED_MEMORY else limit - _RUN_SIZE
+    sizes = {path: left * share // sum(shares.values()) for path, share in shares.items()}
+    return {path: _folder(size) for path, size in {**sizes, "/run": _RUN_SIZE}.items()}
+
+
+def _folder(size: int) -> str:
+    inodes = max(size // _INODE_BYTES, _FEWEST_INODES)
+    # Compiled modules could not be loaded from a file system without exec.
+    return f"rw,exec,nosuid,nodev,mode=1777,size={size // 4096 * 4096},nr_inodes={inodes}"
+
+
+def limits_of(config: ContainerConfig) -> Mapping[str, Any]:
+    """Return what has to be measured inside the container, by the names of the measurements."""
+    wanted: dict[str, Any] = {
+        "memory_limit": config.memory_limit,
+        "pids_limit": config.pids_limit,
+        "root_writable": False,
+        "capabilities": 0,
+        "no_new_privileges": True,
+    }
+    if config.cpu_quota is not None:
+        wanted["cpu_quota"] = config.cpu_quota
+    if config.network_disabled:
+        wanted["network_isolation"] = True
+    return wanted
+
+
+def owner() -> str:
+    """Return who made a container: the machine, and the process with the time it was started."""
+    process = psutil.Process()
+    return f"{_machine()}:{process.pid}:{process.create_time():.2f}"
+
+
+def is_orphan(text: str) -> bool:
+    """Return whether the owner that a label names was a process of this machine, and has ended."""
+    machine, _, rest = text.partition(":")
+    number, _, started = rest.partition(":")
+    if machine != _machine() or not number.isdecimal():
+        return False
+    try:
+        return f"{psutil.Process(int(number)).create_time():.2f}" != started
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+
+
+def _machine() -> str:
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            if text := Path(path).read_text().strip():
+                return f"{text}-{_namespace()}"
+        except OSError:
+            continue
+    return f"{os.uname().nodename}-{_namespace()}"
+
+
+def _namespace() -> str:
+    """Return what tells process ids of one container or of the host from those of another."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return "0"

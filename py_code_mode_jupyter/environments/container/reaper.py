@@ -1,0 +1,69 @@
+"""Removes containers whose makers have ended; says what the engine knows of one. It blocks."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from .engine import OWNER, Engine
+from .options import is_orphan
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_reaped: set[str] = set()
+_lock = threading.Lock()
+
+
+def reap(engine: Engine) -> list[str]:
+    """Remove the containers whose makers have ended, and return their names."""
+    orphans = [one for one in engine.containers() if is_orphan(one["Labels"].get(OWNER, ""))]
+    for one in orphans:
+        engine.remove(one["Id"])
+    return [str(one["Names"][0]).lstrip("/") for one in orphans if one.get("Names")]
+
+
+def reap_once(engine: Engine) -> None:
+    """Remove them, the first time that this process uses the engine."""
+    with _lock:
+        if engine.docker_host in _reaped:
+            return
+        _reaped.add(engine.docker_host)
+    reap(engine)
+
+
+def outside_view(about: dict[str, Any]) -> dict[str, Any]:
+    """Return what an inspected container may do, and what its control group says if it is of this machine."""
+    host = about["HostConfig"]
+    networks = about["NetworkSettings"]["Networks"]
+    return {
+        "network_mode": host["NetworkMode"],
+        "addresses": sorted(one["IPAddress"] for one in networks.values() if one["IPAddress"]),
+        "ports": {port: bound for port, bound in (about["NetworkSettings"]["Ports"] or {}).items() if bound},
+        "read_only": host["ReadonlyRootfs"],
+        "privileged": host["Privileged"],
+        "capabilities_dropped": host["CapDrop"],
+        "security": host["SecurityOpt"],
+        "mounts": [one["Destination"] for one in about["Mounts"] if one["Type"] != "tmpfs"],
+        "memory_limit": host["Memory"],
+        "memory_and_swap_limit": host["MemorySwap"],
+        "pids_limit": host["PidsLimit"],
+        "cpu_quota": host["CpuQuota"] or None,
+        "user": about["Config"]["User"],
+        "runtime": host["Runtime"],
+        "control_group": _control_group(about["Id"]),
+    }
+
+
+def _control_group(number: str) -> dict[str, int]:
+    """Return the limits in the control groups of a container on this machine, nothing for another's."""
+    places = {
+        "memory": ("memory/docker/{}/memory.limit_in_bytes", "system.slice/docker-{}.scope/memory.max"),
+        "pids": ("pids/docker/{}/pids.max", "system.slice/docker-{}.scope/pids.max"),
+    }
+    found = {}
+    for name, paths in places.items():
+        for path in paths:
+            file = _CGROUPS / path.format(number)
+            if file.exists() and (text := file.read_text().strip()).isdecimal():
+                found[name] = int(text)
+    return found

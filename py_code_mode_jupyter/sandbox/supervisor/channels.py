@@ -1,0 +1,141 @@
+"""The WebSocket: the kernel's channels for whoever shows the token, and the place's for its host."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, final
+
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from ..wire import CONTROL, IOPUB, PLACE, SHELL, STDIN, SUBPROTOCOL, WireError, pack, unpack
+from .place import PlaceError
+from .requests import Guarded
+
+if TYPE_CHECKING:
+    from ..frames import Payload
+    from .operations import Operations
+
+_log = logging.getLogger(__name__)
+_ENOUGH, _LITTLE = 2**20, 2**18
+"""Bytes on their way to a client: above the first the kernel waits, until there are fewer than the second."""
+
+
+class Watcher(Protocol):
+    """Looks on beside the clients."""
+
+    def take(self, channel: str, parts: Sequence[Payload]) -> None:
+        """Take a message of the kernel's."""
+
+    def die(self, reason: str) -> None:
+        """Take note that the kernel has ended by itself."""
+
+
+@final
+class Switchboard:
+    """Hands what the kernel sends to every client that is connected."""
+
+    def __init__(self, operations: Operations) -> None:
+        self.operations = operations
+        self.clients: list[ChannelsHandler] = []
+        self.watchers: list[Watcher] = []
+        operations.place.listener = self._on_message
+        operations.place.on_death = self._on_death
+
+    def _on_message(self, channel: str, parts: Sequence[Payload]) -> None:
+        for watcher in list(self.watchers):
+            watcher.take(channel, parts)
+        frame = pack(channel, parts)
+        for client in list(self.clients):
+            client.pass_on(frame, is_shown=channel == IOPUB)
+
+    def _on_death(self, generation: int, reason: str) -> None:
+        for watcher in list(self.watchers):
+            watcher.die(reason)
+        self.tell({"event": "died", "generation": generation, "reason": reason})
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Tell every host that is connected."""
+        frame = pack(PLACE, [json.dumps(event).encode()])
+        for client in list(self.clients):
+            if client.is_host:
+                client.pass_on(frame)
+
+
+class ChannelsHandler(Guarded, WebSocketHandler):
+    """One client's WebSocket."""
+
+    def initialize(self, switchboard: Switchboard) -> None:
+        """Take what the application gives to each handler."""
+        self._board = switchboard
+        self._waiting = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.is_host = False
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """Speak Jupyter's protocol, if that is asked for."""
+        return SUBPROTOCOL if SUBPROTOCOL in subprotocols else None
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        """Begin to pass on messages."""
+        self.is_host = self.get_query_argument("host", "") == "1"
+        self.set_nodelay(True)
+        self._board.clients.append(self)
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Take a message to the kernel, or a request about the place."""
+        try:
+            if isinstance(message, str):
+                raise WireError("A frame is text.")
+            channel, parts = unpack(message)
+            if channel == PLACE and self.is_host:
+                self._answer_soon(parts)
+            elif channel in (SHELL, CONTROL, STDIN) and len(parts) >= 4:
+                self._board.operations.place.send(channel, parts)
+            else:
+                raise WireError("A frame is for no channel that takes any.")
+        except WireError as error:
+            self.close(1003, str(error))
+        except PlaceError as error:
+            _log.warning("A message was dropped: %s", error)
+
+    def _answer_soon(self, parts: Sequence[memoryview]) -> None:
+        try:
+            header = json.loads(bytes(parts[0])) if parts else None
+        except (ValueError, RecursionError):
+            header = None
+        if not isinstance(header, dict):
+            raise WireError("A request is not a JSON object.")
+        task = asyncio.ensure_future(self._answer(header, parts[1:]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, header: dict[str, Any], payloads: Sequence[memoryview]) -> None:
+        answer, data = await self._board.operations.answer(header, payloads)
+        self.pass_on(pack(PLACE, [json.dumps(answer).encode(), data]))
+
+    def pass_on(self, frame: bytes, *, is_shown: bool = False) -> None:
+        """Send a frame; where too much is on its way, the kernel waits before it shows more."""
+        try:
+            sent = self.write_message(frame, binary=True)
+        except WebSocketClosedError:
+            return
+        self._waiting += len(frame)
+        if is_shown and self._waiting > _ENOUGH:
+            self._board.operations.place.pause()
+        sent.add_done_callback(lambda done: self._on_sent(done, len(frame)))
+
+    def _on_sent(self, sent: asyncio.Future[None], size: int) -> None:
+        sent.exception()  # the client has gone: `on_close` is called as well
+        self._waiting -= size
+        if self._waiting < _LITTLE:
+            self._board.operations.place.resume()
+
+    def on_close(self) -> None:
+        """Forget the client; one that was slow holds nobody up any more."""
+        with contextlib.suppress(ValueError):
+            self._board.clients.remove(self)
+        self._board.operations.place.resume()

@@ -1,0 +1,486 @@
+"""The one kernel of a container: started, connected, interrupted, ended, and started anew."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, final
+
+import zmq
+
+from ..frames import MAX_HEADER, FrameError, Payload, receive_frame, send_frame
+from ..sockets import WatchedSocket
+from ..wire import CHUNK, CONTROL, IOPUB, SHELL, STDIN
+from . import measure
+from .zygote import Zygote, ZygoteError
+
+_log = logging.getLogger(__name__)
+_PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
+_DELIMITER = b"<IDS|MSG>"
+_MARKS = 64  # messages that may wait in a socket: what waits here waits in the kernel instead
+_START_SECONDS = 60.0
+_SWEEP_SECONDS = 5.0
+_SETTLED = 0.01
+_ENDED = "That kernel has ended."
+_BROKEN = 70  # exit status for a container that cannot start kernels any more
+
+Listener = Callable[[str, Sequence[Payload]], None]
+OnDeath = Callable[[int, str], None]
+
+
+class PlaceError(Exception):
+    """The kernel could not be started, or is not there."""
+
+
+@final
+class Place:
+    """Keeps the kernel.
+
+    Parameters
+    ----------
+    zygote
+        Makes kernels.
+    told
+        What every kernel is told, beside its connection.
+    log
+        Reading end of the pipe that kernels write to what is not theirs to show.
+
+    Attributes
+    ----------
+    listener
+        Takes what the kernel sends: the channel, and the message's parts (header to buffers).
+    on_death
+        Takes generation and reason when a kernel has ended by itself.
+    generation
+        The number of the kernel, from 1.
+    """
+
+    def __init__(self, zygote: Zygote, told: dict[str, Any], log: int) -> None:
+        self.listener: Listener = lambda _channel, _parts: None
+        self.on_death: OnDeath = lambda _generation, _reason: None
+        self.generation = 0
+        self.started = time.monotonic()
+        self._zygote = zygote
+        self._told = told
+        self._log = log
+        self._tail = b""
+        self._pid = 0
+        self._key = b""
+        self._sockets: dict[str, WatchedSocket] = {}
+        self._private: _Private | None = None
+        self._folder: Path | None = None
+        self._context = zmq.Context(io_threads=1)
+        self._welcome: asyncio.Future[None] | None = None
+        self._ended: asyncio.Event = asyncio.Event()
+        self._ending = False
+        self._lock = asyncio.Lock()
+        self._kills = 0
+        self._statuses: dict[int, int] = {}
+        # Made now: when the code has taken all processes there are, no thread could be made any more.
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="place")
+        self._worker.submit(lambda: None).result()
+
+    def watch(self) -> None:
+        """Take the ends of processes, and what kernels write to the log, from now on."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        # Out of band: `docker kill --signal INT` comes through when the stream is full.
+        loop.add_signal_handler(signal.SIGINT, self.interrupt)
+        os.set_blocking(self._log, False)
+        loop.add_reader(self._log, self._read_log)
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a kernel that answers."""
+        return self._pid != 0 and bool(self._sockets)
+
+    @property
+    def state(self) -> str:
+        """``running`` or ``dead``."""
+        return "running" if self.alive else "dead"
+
+    @property
+    def working_dir(self) -> str:
+        """The folder that code starts in."""
+        return str(self._told["cwd"])
+
+    @property
+    def pid(self) -> int:
+        """The kernel's process id, 0 if there is none."""
+        return self._pid
+
+    async def off_loop(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do something that blocks in the one thread that there is for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, work, *arguments)
+
+    # Starting and ending
+
+    async def start(self) -> None:
+        """Start a kernel, unless there is one or one is being started.
+
+        Raises
+        ------
+        PlaceError
+            It did not become ready.
+        """
+        async with self._lock:
+            if not self.alive:
+                await self._end()
+                await self._start()
+
+    async def restart(self) -> None:
+        """End the kernel and all that it has started, and start another.
+
+        Raises
+        ------
+        PlaceError
+            It did not become ready.
+        """
+        async with self._lock:
+            await self._end()
+            await self._start()
+
+    async def end(self) -> None:
+        """End the kernel and all that it has started."""
+        async with self._lock:
+            await self._end()
+
+    async def _end(self) -> None:
+        self._ending = True
+        try:
+            self._disconnect()
+            await self.off_loop(end_all_others, self._zygote.pid)
+            self._reap()
+            self._pid = 0
+        finally:
+            self._ending = False
+
+    async def _start(self) -> None:
+        self.generation += 1
+        self._kills = measure.killed_for_memory()
+        self._key = secrets.token_hex(32).encode()
+        self._folder = Path(tempfile.mkdtemp(prefix=".pcm-", dir=self._told["run"]))
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._ended = asyncio.Event()
+                self._pid = await self.off_loop(self._zygote.spawn, theirs)
+            except ZygoteError as error:
+                ours.close()
+                _log.error("%s The container ends, and a new one has to be made.", error)
+                os._exit(_BROKEN)
+        if self._pid in self._statuses:  # it ended before its number was known
+            self._note_end(self._statuses[self._pid])
+        try:
+            await asyncio.wait_for(self._make_ready(ours), _START_SECONDS)
+        except (TimeoutError, OSError, EOFError, FrameError) as error:
+            if self._private is None:
+                asyncio.get_running_loop().remove_reader(ours)
+                ours.close()
+            await self._end()
+            what = "did not become ready in time" if isinstance(error, TimeoutError) else "ended"
+            raise PlaceError(f"The kernel {what} while it started. {self.log_tail()}".strip()) from error
+
+    async def _make_ready(self, ours: socket.socket) -> None:
+        """Tell the kernel what it is to be, and connect once it says that it listens."""
+        loop = asyncio.get_running_loop()
+        first = loop.create_future()
+        told = self._spec()
+        await self.off_loop(send_frame, ours, told)
+        loop.add_reader(ours, _resolve, first)
+        await asyncio.wait(
+            (first, ended := asyncio.ensure_future(self._ended.wait())), return_when="FIRST_COMPLETED"
+        )
+        loop.remove_reader(ours)
+        ended.cancel()
+        if not first.done() or await self.off_loop(self._first_frame, ours) is None:
+            raise EOFError
+        self._private = _Private(ours)
+        self._connect()
+        assert self._welcome is not None
+        await self._welcome
+
+    def _first_frame(self, ours: socket.socket) -> Any:
+        ours.settimeout(_START_SECONDS)
+        # Nothing but a few words: more would be a kernel that code has changed.
+        return receive_frame(ours, max_payload=MAX_HEADER)
+
+    def _spec(self) -> dict[str, Any]:
+        connection = {
+            "transport": "ipc",
+            "ip": str(self._folder / "k") if self._folder is not None else "",
+            **_PORTS,
+            "key": self._key.decode(),
+            "signature_scheme": "hmac-sha256",
+        }
+        return {**self._told, "connection": connection, "replaces": False}
+
+    def _connect(self) -> None:
+        self._welcome = asyncio.get_running_loop().create_future()
+        identity = secrets.token_hex(8).encode()
+        for number, (channel, kind) in enumerate(
+            ((SHELL, zmq.DEALER), (IOPUB, zmq.SUB), (STDIN, zmq.DEALER), (CONTROL, zmq.DEALER)), start=1
+        ):
+            made = self._context.socket(kind)
+            made.set_hwm(_MARKS)
+            if kind == zmq.SUB:
+                made.setsockopt(zmq.SUBSCRIBE, b"")
+            else:
+                # One for all channels: the kernel asks for input where the request came from.
+                made.setsockopt(zmq.IDENTITY, identity)
+            made.connect(f"ipc://{self._folder}/k-{number}")
+            self._sockets[channel] = WatchedSocket(made, self._handler(channel))
+
+    def _handler(self, channel: str) -> Callable[[list[zmq.Frame]], None]:
+        def handle(frames: list[zmq.Frame]) -> None:
+            parts = [frame.buffer for frame in frames]
+            start = next((i for i, part in enumerate(parts) if part == _DELIMITER), len(parts))
+            # After the delimiter: the signature, and four parts at least.
+            if len(parts) < start + 6:
+                return
+            message = parts[start + 2 :]
+            if self._welcome is not None and not self._welcome.done() and channel == IOPUB:
+                self._welcome.set_result(None)
+            self.listener(channel, message)
+
+        return handle
+
+    def _disconnect(self) -> None:
+        for one in self._sockets.values():
+            one.close()
+        self._sockets.clear()
+        self._welcome = None
+        if self._private is not None:
+            self._private.close()
+            self._private = None
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    # While it runs
+
+    def send(self, channel: str, parts: Sequence[Payload]) -> None:
+        """Send a message (header to buffers) to the kernel.
+
+        Raises
+        ------
+        PlaceError
+            There is no kernel, or it does not take messages any more.
+        """
+        to = self._sockets.get(channel)
+        if to is None or channel == IOPUB:
+            raise PlaceError("There is no kernel.")
+        signed = hmac.new(self._key, digestmod=hashlib.sha256)
+        for part in parts[:4]:
+            signed.update(part)
+        try:
+            to.zmq.send_multipart([_DELIMITER, signed.hexdigest().encode(), *parts], zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            raise PlaceError("The kernel takes no messages any more.") from None
+        to.poke()
+
+    async def read_private(self, generation: int) -> bytes:
+        """Return the next bytes from the private channel of the kernel of this generation.
+
+        Raises
+        ------
+        PlaceError
+            That kernel has ended.
+        """
+        return await self._private_of(generation).read()
+
+    async def write_private(self, generation: int, data: Payload) -> None:
+        """Write bytes to the private channel of the kernel of this generation, and wait until it took them.
+
+        Raises
+        ------
+        PlaceError
+            That kernel has ended.
+        """
+        await self._private_of(generation).write(memoryview(data))
+
+    def _private_of(self, generation: int) -> _Private:
+        if self._private is None or generation != self.generation:
+            raise PlaceError(_ENDED)
+        return self._private
+
+    def pause(self) -> None:
+        """Take nothing that the kernel shows until `resume`; it waits, then."""
+        if IOPUB in self._sockets:
+            self._sockets[IOPUB].pause()
+
+    def resume(self) -> None:
+        """Take again what the kernel shows."""
+        if IOPUB in self._sockets:
+            self._sockets[IOPUB].resume()
+
+    def interrupt(self) -> None:
+        """Send SIGINT to the kernel and its group."""
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGINT)
+
+    # Ends
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid == self._zygote.pid:
+                _log.error("The process that makes kernels has ended, and with it the container.")
+                os._exit(_BROKEN)
+            if pid == self._pid:
+                self._note_end(status)
+            elif not self._pid:
+                self._statuses = {pid: status}  # perhaps the one that is being started
+
+    def _note_end(self, status: int) -> None:
+        self._ended.set()
+        self._pid = 0
+        self._statuses = {}
+        if self._welcome is not None and not self._welcome.done():
+            self._welcome.set_exception(EOFError())
+        if self._ending:
+            return
+        reason = self._reason(os.waitstatus_to_exitcode(status))
+        generation = self.generation
+        # What it has shown before is still on its way.
+        loop = asyncio.get_running_loop()
+        loop.call_later(_SETTLED, self._tell_end, generation, reason)
+
+    def _tell_end(self, generation: int, reason: str) -> None:
+        if generation == self.generation and not self._ending and not self._pid:
+            self._disconnect()
+            self.on_death(generation, reason)
+
+    def _reason(self, code: int) -> str:
+        limit = measure.limits()["memory_limit"]
+        if measure.killed_for_memory() > self._kills and limit:
+            return (
+                f"The kernel was killed: it reached the container's memory limit of {limit / 2**20:,.0f} MiB."
+            )
+        if code >= 0:
+            return f"The kernel ended by itself with status {code} (os._exit, or a crash of the interpreter)."
+        name = signal.Signals(-code).name
+        hint = {"SIGSEGV": ": a segmentation fault in native code", "SIGABRT": ": native code aborted"}
+        return f"The kernel was killed by {name}{hint.get(name, '')}."
+
+    def _read_log(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._tail = (self._tail + os.read(self._log, 65_536))[-2000:]
+
+    def log_tail(self) -> str:
+        """Return the last that kernels have written beside what they show; it may be anything."""
+        return self._tail.decode(errors="replace").strip()
+
+
+@final
+class _Private:
+    """The first process's end of a kernel's private channel."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    async def read(self) -> bytes:
+        while True:
+            try:
+                data = self._sock.recv(CHUNK)
+            except BlockingIOError:
+                await self._until(self._loop.add_reader, self._loop.remove_reader)
+                continue
+            except OSError:
+                data = b""
+            if not data:
+                raise PlaceError(_ENDED)
+            return data
+
+    async def write(self, data: memoryview) -> None:
+        while data:
+            try:
+                data = data[self._sock.send(data) :]
+            except BlockingIOError:
+                await self._until(self._loop.add_writer, self._loop.remove_writer)
+            except OSError as error:
+                raise PlaceError(_ENDED) from error
+
+    async def _until(self, watch: Callable[..., object], unwatch: Callable[..., object]) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.add(future)
+        watch(self._sock, _resolve, future)
+        try:
+            await future
+        finally:
+            self._waiting.discard(future)
+            if self._sock.fileno() >= 0:
+                unwatch(self._sock)
+
+    def close(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(PlaceError(_ENDED))
+        self._loop.remove_reader(self._sock)
+        self._loop.remove_writer(self._sock)
+        self._sock.close()
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def end_all_others(zygote: int) -> None:
+    """Kill every process but the first and the `zygote`, wherever it has moved itself to. It blocks.
+
+    All are stopped before any is killed: else a fork bomb would refill what is taken from it.
+    """
+    deadline = time.monotonic() + _SWEEP_SECONDS
+    stopped: set[int] = set()
+    while (found := _others(zygote) - stopped) and time.monotonic() < deadline:
+        _signal(found, signal.SIGSTOP)
+        stopped |= found
+    while (found := _others(zygote)) and time.monotonic() < deadline:
+        _signal(found, signal.SIGKILL)
+        time.sleep(0.001)
+
+
+def _others(zygote: int) -> set[int]:
+    found = set()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal() and (pid := int(entry.name)) not in (1, zygote) and not _is_gone(pid):
+            found.add(pid)
+    return found
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether a process has ended, and only waits for its parent to take note."""
+    try:
+        # The name, in parentheses, may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
+    except (OSError, IndexError):
+        return True
+
+
+def _signal(pids: set[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
