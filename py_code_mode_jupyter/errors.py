@@ -12,6 +12,8 @@
     │   │   ├── ImageError            the image is not there, or made from other code
     │   │   └── AuthenticationError   no token was given, or the wrong one
     │   ├── ExecutorStateError        not started, closed, or in use by another session
+    │   ├── ContainerLostError        the connection with a container has ended
+    │   ├── ContainerRefusedError     a container refused, or could not do, what it was asked
     │   ├── UnsupportedCapabilityError
     │   └── TransferError             a value or file could not cross to or from the place
     │       └── NotPlainError         the value is not plain data, an array or a table
@@ -166,6 +168,24 @@ class AuthenticationError(ExecutorStartError):
 
 class ExecutorStateError(ExecutorError):
     """The call does not fit the executor's state: not started, closed, or owned by another session."""
+
+
+class ContainerLostError(ExecutorError):
+    """The connection with a container has ended: the container, its engine, or the way there."""
+
+
+class ContainerRefusedError(ExecutorError):
+    """What runs in a container refused, or could not do, what it was asked.
+
+    Attributes
+    ----------
+    kind
+        The name of the error there.
+    """
+
+    def __init__(self, message: str, *, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class UnsupportedCapabilityError(ExecutorError):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, final
 
 from ...errors import EngineError, ImageError
+from .sockets import plain_socket
 
 if TYPE_CHECKING:
+    import socket
+
     import docker
 
 NAME = "io.github.py_code_mode_jupyter"
@@ -135,13 +137,11 @@ class Engine:
         return number
 
     def attach(self, number: str) -> socket.socket:
-        """Return the stream of a container's standard input and outputs, as one of our own."""
+        """Return the stream of a container's standard input and outputs, as a plain socket of our own."""
         with self._told():
             streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             attached = self.client.attach_socket(number, params=streams)
-            sock = socket.socket(fileno=os.dup(attached.fileno()))
-            attached.close()
-            return sock
+            return plain_socket(attached)
 
     def start(self, number: str) -> None:
         """Start a container."""

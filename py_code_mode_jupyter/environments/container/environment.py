@@ -16,13 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 from urllib.parse import urlsplit
 
-from ...errors import AuthenticationError, ExecutorStartError, TransferError
+from ...errors import (
+    AuthenticationError,
+    ContainerLostError,
+    ContainerRefusedError,
+    ExecutorStartError,
+    TransferError,
+)
 from ...sandbox.wire import CONTROL, IOPUB, SHELL, STDIN
 from ..folder import OwnedFolder
 from ..process import ipc_connection
 from . import images, reaper
 from .engine import Engine
-from .link import Link, LinkLostError, OperationError
+from .filtering import Filter, Message
+from .link import Link
 from .loop import LoopThread
 from .options import PORT, container_options, limits_of
 from .relay import Relay, parse_object
@@ -55,6 +62,8 @@ class ContainerEnvironment:
         What to make.
     no_drop
         Let the code wait for a slow reader instead of dropping output. For one reader that always reads.
+    extra_mime_types
+        What the code shows that is passed on as it is, on an administrator's word.
 
     Attributes
     ----------
@@ -68,7 +77,9 @@ class ContainerEnvironment:
         The container's id, empty where it is not ours.
     """
 
-    def __init__(self, config: ContainerConfig, *, no_drop: bool = False) -> None:
+    def __init__(
+        self, config: ContainerConfig, *, no_drop: bool = False, extra_mime_types: Sequence[str] = ()
+    ) -> None:
         self.config = config
         self.broker: Broker | None = None
         self.connection: dict[str, Any] = {}
@@ -79,9 +90,15 @@ class ContainerEnvironment:
         self._folder: OwnedFolder | None = None
         self._engine: Engine | None = None
         self._thread: LoopThread | None = None
+        self._stream: socket.socket | None = None
         self._link: Link | None = None
         self._relay: Relay | None = None
         self._tunnel: Tunnel | None = None
+        self._filter = Filter(
+            online=not config.network_disabled,
+            extra=frozenset(extra_mime_types),
+            is_on=config.filter_output,
+        )
         self._image = config.image
         self._generation = 0
         self._environ: Mapping[str, str] = os.environ
@@ -161,8 +178,8 @@ class ContainerEnvironment:
         if self.config.remote_url is not None:
             await self._there(self._open_remote())
         else:
-            sock = await self._off_loop(self._make)
-            await self._there(self._open_attached(sock))
+            await self._off_loop(self._make)
+            await self._there(self._open_attached())
         await self._there(self._begin())
         if self.config.deps and not self.config.allow_runtime_deps and self._image == self.config.image:
             await self.add_layer(self.config.deps)
@@ -171,10 +188,10 @@ class ContainerEnvironment:
         """Await `work` in the container's own thread."""
         if self._thread is None:
             work.close()
-            raise LinkLostError("The container was closed.")
+            raise ContainerLostError("The container was closed.")
         return await asyncio.wrap_future(self._thread.begin(work))
 
-    def _make(self) -> socket.socket:
+    def _make(self) -> None:
         """Create a container, attach to it, and start it. It blocks."""
         engine = self._engine = self._engine or Engine(self.config.docker_host)
         reaper.reap_once(engine)
@@ -182,19 +199,15 @@ class ContainerEnvironment:
         network = None if self.config.network_disabled else engine.network()
         # Kept at once: a start that is cancelled here has to find what it is to remove.
         self.container = engine.create(container_options(self.config, self._about["Id"], network))
-        sock = engine.attach(self.container)
-        try:
-            engine.start(self.container)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
+        self._stream = engine.attach(self.container)
+        engine.start(self.container)
 
     # Connecting, in the container's thread
 
-    async def _open_attached(self, sock: socket.socket) -> None:
+    async def _open_attached(self) -> None:
+        stream, self._stream = self._stream, None
         link = self._new_link(self._first_line(), is_multiplexed=True)
-        await asyncio.get_running_loop().create_connection(lambda: link, sock=sock)
+        await asyncio.get_running_loop().create_connection(lambda: link, sock=stream)
         await link.opened(self.config.startup_timeout)
 
     async def _open_remote(self) -> None:
@@ -273,7 +286,7 @@ class ContainerEnvironment:
                 f"The kernel was not ready within {self.config.startup_timeout:g} s.",
                 remedy="Raise startup_timeout, or look at the machine's load.",
             ) from None
-        except (OperationError, LinkLostError) as error:
+        except (ContainerRefusedError, ContainerLostError) as error:
             raise ExecutorStartError(f"The kernel did not start. {error}") from error
 
     def _require_limits(self) -> None:
@@ -290,6 +303,7 @@ class ContainerEnvironment:
         generation = answer.get("generation")
         self._generation = generation if isinstance(generation, int) else 0
         self.died = concurrent.futures.Future()
+        self._filter.forget()
         await self._drop_tunnel()
         assert self.broker is not None
         self._tunnel = Tunnel(link, self._generation, self.broker.answer, self._on_nonsense)
@@ -299,7 +313,7 @@ class ContainerEnvironment:
 
     def _connected(self) -> Link:
         if self._link is None:
-            raise LinkLostError("There is no container.")
+            raise ContainerLostError("There is no container.")
         return self._link
 
     # Messages, in the container's thread
@@ -313,9 +327,18 @@ class ContainerEnvironment:
         relay = self._relay
         if relay is None or channel not in _CHANNELS or len(parts) < 4:
             return
-        header, parent = parse_object(parts[0]), parse_object(parts[1])
-        if header is not None and parent is not None:
-            relay.deliver(channel, str(parent.get("msg_id")), parts)
+        header, parent, metadata, content = map(parse_object, parts[:4])
+        if header is None or parent is None or metadata is None or content is None:
+            return
+        message = Message(channel, header, parent, metadata, content, parts[4:], bytes(parts[3]))
+        passing = self._filter.admit(message)
+        if passing is None:
+            return
+        for note in passing.notes:
+            relay.publish("stream", {"name": "stderr", "text": f"{note}\n"}, passing.parent)
+        if passing.channel:
+            with contextlib.suppress(ValueError):  # not JSON that every reader understands
+                relay.deliver(channel, str(parent.get("msg_id")), passing.parts())
 
     def _on_full(self, is_full: bool) -> None:
         if self._link is not None:
@@ -380,7 +403,7 @@ class ContainerEnvironment:
         """Start another kernel, in the container that is there or, if it has gone, in a new one."""
         link = self._link
         if link is not None and not link.lost.done():
-            with contextlib.suppress(OperationError, LinkLostError, TimeoutError):
+            with contextlib.suppress(ContainerRefusedError, ContainerLostError, TimeoutError):
                 answer, _ = await self._there(_within(link.request("restart"), self.config.startup_timeout))
                 await self._there(self._adopt(link, answer))
                 return
@@ -394,7 +417,7 @@ class ContainerEnvironment:
             return
         try:
             await self._there(_within(link.request("end"), _WORD))
-        except (OperationError, LinkLostError, TimeoutError):
+        except (ContainerRefusedError, ContainerLostError, TimeoutError):
             await self._off_loop(self._discard)
         self._die("The kernel was ended.")
 
@@ -407,6 +430,9 @@ class ContainerEnvironment:
         """Remove the container; the local sockets stay. It blocks."""
         link, self._link = self._link, None
         container, self.container = self.container, ""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
         if self._thread is not None:
             self._thread.begin(self._let_go(link)).result()
         if self._engine is not None and container:
@@ -474,7 +500,7 @@ class ContainerEnvironment:
 
         Raises
         ------
-        LinkLostError, OperationError
+        ContainerLostError, ContainerRefusedError
             The container has gone, or refused.
         """
         return self._ask(op, payload, timeout, **params)[0]
@@ -482,11 +508,11 @@ class ContainerEnvironment:
     def _ask(self, op: str, payload: Any, timeout: float, **params: Any) -> tuple[dict[str, Any], memoryview]:
         thread, link = self._thread, self._link
         if thread is None or link is None:
-            raise LinkLostError("There is no container.")
+            raise ContainerLostError("There is no container.")
         try:
             return thread.begin(_within(link.request(op, payload, **params), timeout)).result()
         except TimeoutError:
-            raise OperationError(f"The container did not answer within {timeout:g} s.") from None
+            raise ContainerRefusedError(f"The container did not answer within {timeout:g} s.") from None
 
     # Files
 
@@ -502,7 +528,7 @@ class ContainerEnvironment:
                     unfinished = str(answer.get("unfinished"))
                     if is_last:
                         return
-        except (OSError, OperationError, LinkLostError) as error:
+        except (OSError, ContainerRefusedError, ContainerLostError) as error:
             raise _not_copied(str(source), to, error) from error
 
     def download(self, path: str, target: Path) -> None:
@@ -516,9 +542,9 @@ class ContainerEnvironment:
                     if len(data) < _SLICE:
                         break
                     if file.tell() > _LARGEST_FILE:
-                        raise OperationError("it is larger than 1 GiB")
+                        raise ContainerRefusedError("it is larger than 1 GiB")
             making.replace(target)
-        except (OSError, OperationError, LinkLostError) as error:
+        except (OSError, ContainerRefusedError, ContainerLostError) as error:
             making.unlink(missing_ok=True)
             raise _not_copied(path, str(target), error) from error
 
@@ -531,7 +557,7 @@ class ContainerEnvironment:
 
     def _stats(self) -> dict[str, Any]:
         found: dict[str, Any] = {"memory": 0, "cpu": 0.0, "processes": 0, "pid": 0}
-        with contextlib.suppress(OperationError, LinkLostError):
+        with contextlib.suppress(ContainerRefusedError, ContainerLostError):
             told = self.ask("stats")
             found |= {key: told[key] for key in found if isinstance(told.get(key), int | float)}
         about = self._engine.inspect(self.container) if self._engine is not None and self.container else None
@@ -560,7 +586,7 @@ async def _within(work: Coroutine[Any, Any, _T], seconds: float) -> _T:
 
 async def _forgiven(work: Coroutine[Any, Any, object]) -> None:
     """Do something for a container that may be ending."""
-    with contextlib.suppress(OperationError, LinkLostError):
+    with contextlib.suppress(ContainerRefusedError, ContainerLostError):
         await work
 
 

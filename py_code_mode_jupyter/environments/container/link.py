@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast, final
 
-from ...errors import AuthenticationError, ExecutorError, ExecutorStartError
+from ...errors import AuthenticationError, ContainerLostError, ContainerRefusedError, ExecutorStartError
 from ...sandbox.wire import MAX_MESSAGE, PLACE, SUBPROTOCOL, WireError, pack, unpack
 
 if TYPE_CHECKING:
@@ -31,24 +31,6 @@ _NO_TOKEN = 401
 
 OnMessage = Callable[[str, list[memoryview]], None]
 OnEvent = Callable[[dict[str, Any]], None]
-
-
-class LinkLostError(ExecutorError):
-    """The connection with the container has ended."""
-
-
-class OperationError(ExecutorError):
-    """The supervisor refused, or could not do, what it was asked.
-
-    Attributes
-    ----------
-    kind
-        The name of its error.
-    """
-
-    def __init__(self, message: str, kind: str = "") -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @final
@@ -207,7 +189,9 @@ class Link(asyncio.Protocol):
         if asked is None or asked.done():  # nobody waits for it any more, or nobody ever asked
             return
         if "error" in header:
-            asked.set_exception(OperationError(str(header["error"])[:_TAIL], str(header.get("kind"))[:100]))
+            asked.set_exception(
+                ContainerRefusedError(str(header["error"])[:_TAIL], kind=str(header.get("kind"))[:100])
+            )
         else:
             asked.set_result((header, parts[1] if len(parts) > 1 else memoryview(b"")))
 
@@ -232,7 +216,7 @@ class Link(asyncio.Protocol):
         self._opened.exception()
         for asked in self._asked.values():
             if not asked.done():
-                asked.set_exception(LinkLostError(reason))
+                asked.set_exception(ContainerLostError(reason))
         self._asked.clear()
         if self._transport is not None:
             self._transport.abort()
@@ -246,9 +230,9 @@ class Link(asyncio.Protocol):
 
         Raises
         ------
-        OperationError
+        ContainerRefusedError
             It refused, or failed.
-        LinkLostError
+        ContainerLostError
             The connection has ended.
         """
         number = next(self._numbers)
@@ -266,11 +250,11 @@ class Link(asyncio.Protocol):
 
         Raises
         ------
-        LinkLostError
+        ContainerLostError
             The connection has ended.
         """
         if self.lost.done():
-            raise LinkLostError(self.lost.result())
+            raise ContainerLostError(self.lost.result())
         self._protocol.send_binary(pack(channel, parts))
         self._flush()
 

@@ -11,14 +11,17 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
-from typing import final
+from typing import TYPE_CHECKING, final
 
+from ...errors import ContainerLostError, ContainerRefusedError
 from ...sandbox.wire import CHUNK
 from ..conversation import Serve, converse
-from .link import Link, LinkLostError, OperationError
+
+if TYPE_CHECKING:
+    from .link import Link
 
 _MAX_REQUEST = 256 * 2**20
-_ENDED = (LinkLostError, OperationError, OSError)
+_ENDED = (ContainerLostError, ContainerRefusedError, OSError)
 
 
 @final

@@ -6,6 +6,7 @@ it is opened is not opened.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -24,7 +25,7 @@ def read(root: str, path: str, offset: int, size: int) -> bytes:
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError as error:
-        raise FileError(f"{path!r}: {error.strerror}") from error
+        raise _failed(path, error) from error
     finally:
         os.close(folder)
     try:
@@ -49,10 +50,11 @@ def write(root: str, path: str, unfinished: str, data: Sequence[memoryview], *, 
         finally:
             os.close(fd)
         if is_last:
+            _refuse_link(name, folder)
             os.rename(making, name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         _forget(making, folder)
-        raise FileError(f"{path!r}: {error.strerror}") from error
+        raise _failed(path, error) from error
     finally:
         os.close(folder)
     return making
@@ -61,6 +63,19 @@ def write(root: str, path: str, unfinished: str, data: Sequence[memoryview], *, 
 def _write_all(fd: int, data: memoryview) -> None:
     while data:
         data = data[os.write(fd, data) :]
+
+
+def _refuse_link(name: str, folder: int) -> None:
+    try:
+        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(about.st_mode):
+        raise OSError(errno.ELOOP, "it is a link")
+
+
+def _failed(path: str, error: OSError) -> FileError:
+    return FileError(f"the path {path!r} in the working folder: {error.strerror}")
 
 
 def _forget(name: str, folder: int) -> None:
@@ -83,5 +98,5 @@ def _parent(root: str, path: str) -> tuple[int, str]:
             folder = inner
     except OSError as error:
         os.close(folder)
-        raise FileError(f"{path!r}: {error.strerror}") from error
+        raise _failed(path, error) from error
     return folder, parts[-1]
