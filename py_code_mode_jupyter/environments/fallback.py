@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import secrets
 import signal
@@ -41,6 +42,7 @@ class ExplainingEnvironment:
             {
                 "connection": {**self.connection, "key": self.connection["key"].decode()},
                 "no_drop": False,
+                "is_session": False,
                 "replaces": False,
                 "banner": "",
                 "reason": self.reason,
@@ -62,6 +64,27 @@ class ExplainingEnvironment:
     def process(self) -> KernelProcess | None:
         """The process, None before the start and after the end."""
         return self._process
+
+    @property
+    def died(self) -> concurrent.futures.Future[str]:
+        """Resolves when the process has ended."""
+        assert self._process is not None
+        return self._process.died
+
+    @property
+    def returncode(self) -> int | None:
+        """How the process ended, None while it runs."""
+        return self._process.returncode if self._process is not None and self.died.done() else None
+
+    async def end(self, grace: float = 0.0) -> None:
+        """End the process, after `grace` seconds that it has to end by itself."""
+        if self._process is not None:
+            await asyncio.to_thread(self._process.end, grace=grace)
+
+    async def relaunch(self) -> None:
+        """Explain once more."""
+        await self.close()
+        await self.start()
 
     def send_signal(self, number: int) -> None:
         """Send a signal; an interrupt is ignored, for there is nothing to interrupt."""

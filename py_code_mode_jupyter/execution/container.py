@@ -43,7 +43,7 @@ class ContainerExecutor(BaseExecutor):
         return float(self.config.timeout)  # type: ignore[arg-type]
 
     def _make_deps(self, storage: Storage | None) -> Deps:
-        self._environment = ContainerEnvironment(self.config, no_drop=True)
+        self._environment = ContainerEnvironment(self.config, is_session=True)
         site = ContainerSite(self._environment)
         return Deps(record_of(storage), site, allowed=self.config.allow_runtime_deps, wheels_only=True)
 

@@ -38,7 +38,7 @@ class SubprocessExecutor(BaseExecutor):
         self._environment: VenvEnvironment | None = None
 
     def _make_deps(self, storage: Storage | None) -> Deps:
-        self._environment = VenvEnvironment(self.config, cache=cache_folder(), no_drop=True)
+        self._environment = VenvEnvironment(self.config, cache=cache_folder(), is_session=True)
         return Deps(
             record_of(storage),
             self._environment,

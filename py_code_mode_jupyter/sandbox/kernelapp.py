@@ -257,15 +257,16 @@ class SandboxApp(EndingApp):
         self.outstream_class = f"{RunStream.__module__}.{RunStream.__name__}"
         self.capture_fd_output = sys.platform != "linux"
         self._no_drop = self.session.bounded = spec["no_drop"]
+        self._is_session = spec["is_session"]
         self._replaces = spec["replaces"]
         self._place = spec["banner"]
         self.user_ns = namespaces
         # Nobody browses the history of an agent's session; a person's lies in the private folder.
-        self.update_config(Config({"HistoryManager": {"enabled": not spec["no_drop"]}}))
+        self.update_config(Config({"HistoryManager": {"enabled": not self._is_session}}))
 
     def start(self) -> None:
         """Serve, but no cell before clients of the kernel that was here before can see what it shows."""
-        if self._replaces and not self._no_drop:  # our own host waits until it is connected
+        if self._replaces and not self._is_session:  # our own host waits until it is connected
             time.sleep(_RECONNECT_SECONDS)
         super().start()
 
@@ -311,7 +312,7 @@ class SandboxApp(EndingApp):
         let_threads_inherit_their_run()
         self.kernel.place = self._place
         _hide_interrupt_handler(self.kernel.shell)
-        if self._no_drop:
+        if self._is_session:
             # A person's kernel ends with exit(); a session would lose its next run to that.
             self.kernel.shell.ask_exit = _leave
         if sys.platform == "linux":

@@ -60,8 +60,8 @@ class ContainerEnvironment:
     ----------
     config
         What to make.
-    no_drop
-        Let the code wait for a slow reader instead of dropping output. For one reader that always reads.
+    is_session
+        Whether an executor drives the kernel, and not a person: then ``exit()`` ends a run instead of it.
     extra_mime_types
         What the code shows that is passed on as it is, on an administrator's word.
 
@@ -78,7 +78,7 @@ class ContainerEnvironment:
     """
 
     def __init__(
-        self, config: ContainerConfig, *, no_drop: bool = False, extra_mime_types: Sequence[str] = ()
+        self, config: ContainerConfig, *, is_session: bool = False, extra_mime_types: Sequence[str] = ()
     ) -> None:
         self.config = config
         self.broker: Broker | None = None
@@ -86,7 +86,7 @@ class ContainerEnvironment:
         self.died: concurrent.futures.Future[str] = concurrent.futures.Future()
         self.container = ""
         self.measured: dict[str, Any] = {}
-        self._no_drop = no_drop
+        self._is_session = is_session
         self._folder: OwnedFolder | None = None
         self._engine: Engine | None = None
         self._thread: LoopThread | None = None
@@ -242,7 +242,11 @@ class ContainerEnvironment:
         token = self.config.auth_token
         said: dict[str, Any] = {
             "allow_runtime_deps": self.config.allow_runtime_deps,
-            "kernel": {"environ": self._variables(), "no_drop": True, "banner": self._banner()},
+            "kernel": {
+                "environ": self._variables(),
+                "is_session": self._is_session,
+                "banner": self._banner(),
+            },
         }
         if token is None:
             said["auth_disabled"] = True
@@ -398,6 +402,17 @@ class ContainerEnvironment:
     async def _end_there(self, link: Link) -> None:
         await link.request("end")
         self._die("The kernel was ended.")
+
+    @property
+    def returncode(self) -> int | None:
+        """How the kernel ended, None while it runs."""
+        return 1 if self.died.done() else None
+
+    async def end(self, grace: float = 0.0) -> None:
+        """End the kernel and everything it started, after `grace` seconds; the container stays."""
+        if grace:
+            await asyncio.wait((asyncio.wrap_future(self.died),), timeout=grace)
+        await self.kill()
 
     async def relaunch(self) -> None:
         """Start another kernel, in the container that is there or, if it has gone, in a new one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import logging
 import os
 import signal
@@ -55,8 +56,9 @@ class VenvEnvironment(InterpreterSite):
         What to make.
     cache
         Folder that keeps the shared bases.
-    no_drop
-        Let the code wait for a slow reader instead of dropping output. For one reader that always reads.
+    is_session
+        Whether one reader that always reads drives the kernel, and not a person: then code waits for a
+        slow reader instead of losing output, and ``exit()`` ends a run instead of the kernel.
 
     Attributes
     ----------
@@ -68,14 +70,14 @@ class VenvEnvironment(InterpreterSite):
         The base in use, after `start`.
     """
 
-    def __init__(self, config: SubprocessConfig, *, cache: Path, no_drop: bool = False) -> None:
+    def __init__(self, config: SubprocessConfig, *, cache: Path, is_session: bool = False) -> None:
         self.config = config
         self.broker: Broker | None = None
         self.connection: dict[str, Any] = {}
         self.base: Base | None = None
         self.died: concurrent.futures.Future[str] = concurrent.futures.Future()
         self._cache = cache
-        self._no_drop = no_drop
+        self._is_session = is_session
         self._folder = OwnedFolder(config.venv_dir)  # type: ignore[arg-type]
         self._process: KernelProcess | None = None
         self._measured: dict[str, Any] = {}
@@ -236,7 +238,8 @@ class VenvEnvironment(InterpreterSite):
             "memory_limit": self.config.memory_limit,
             "base": [str(path) for path in self.base.search_path],
             "outside": str(self._folder.path),
-            "no_drop": self._no_drop,
+            "no_drop": self._is_session,
+            "is_session": self._is_session,
             "replaces": self._replaces,
             "banner": f"Isolated environment, removed with the kernel: {self._venv}",
         }
@@ -299,8 +302,20 @@ class VenvEnvironment(InterpreterSite):
         if self._process is not None:
             self._process.signal(number)
 
+    @property
+    def returncode(self) -> int | None:
+        """How the kernel's process ended, None while it runs."""
+        if not self.died.done():
+            return None
+        return 0 if self._process is None else self._process.returncode
+
+    async def end(self, grace: float = 0.0) -> None:
+        """End the kernel and everything it started, after `grace` seconds; the environment stays."""
+        if self._process is not None:
+            await self._off_loop(functools.partial(self._process.end, grace=grace))
+
     async def kill(self) -> None:
-        """End the kernel and everything it started; the environment stays."""
+        """End the kernel and everything it started, and forget it; the environment stays."""
         process, self._process = self._process, None
         if process is not None:
             await self._off_loop(process.end)

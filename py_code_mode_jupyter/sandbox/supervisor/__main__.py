@@ -92,7 +92,8 @@ def _told(settings: Settings) -> dict[str, Any]:
         "search_path": [str(FOLDER)],
         "cwd": _WORK,
         "run": given.get("run", "/run"),
-        "no_drop": given.get("no_drop") is True,
+        "no_drop": True,  # the supervisor always reads, and has the kernel wait where its clients do not
+        "is_session": given.get("is_session") is True,
         "banner": str(given.get("banner", "")),
     }
 

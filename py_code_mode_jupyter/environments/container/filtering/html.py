@@ -15,8 +15,8 @@ from typing import final
 _TAGS = frozenset(
     (
         "a abbr b blockquote br caption center code col colgroup dd del details div dl dt em figcaption "
-        "figure font h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s samp small span strong sub summary sup "
-        "table tbody td tfoot th thead time tr tt u ul var"
+        "figure font h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s samp small span strong sub "
+        "summary sup table tbody td tfoot th thead time tr tt u ul var"
     ).split()
 )
 _FRAME_TAGS = frozenset({"html", "head", "body", "title", "meta"})

@@ -106,10 +106,7 @@ class Filter:
             "comm_msg": lambda message: self._widgets.said(message.content),
             "comm_close": lambda message: self._widgets.closed(message.content),
             "debug_event": lambda message: message.content,
-            "shutdown_reply": lambda message: {
-                "status": "ok",
-                "restart": message.content.get("restart") is True,
-            },
+            "shutdown_reply": _shutdown,
         }
 
     def forget(self) -> None:
@@ -232,6 +229,10 @@ def _error(message: Message) -> Content:
         "evalue": str(content.get("evalue", "")),
         "traceback": [harmless_text(str(line)) for line in lines] if isinstance(lines, list) else [],
     }
+
+
+def _shutdown(message: Message) -> Content:
+    return {"status": "ok", "restart": message.content.get("restart") is True}
 
 
 def _input(message: Message) -> Content:

@@ -47,7 +47,7 @@ class Bundles:
         if "text/plain" not in found and not found and isinstance(data, dict) and data:
             found["text/plain"] = f"[not shown: {', '.join(map(str, data))}]"[:200]
         about = metadata if isinstance(metadata, dict) else {}
-        kept = {mime: _sizes(about.get(mime)) for mime in found if isinstance(about.get(mime), dict)}
+        kept = {mime: _sizes(about[mime]) for mime in found if isinstance(about.get(mime), dict)}
         return found, kept
 
     def _take(self, mime: str, item: Any, found: dict[str, Any]) -> None:

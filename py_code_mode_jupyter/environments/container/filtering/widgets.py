@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from .html import harmless_html
-from .mime import Bundles
+
+if TYPE_CHECKING:
+    from .mime import Bundles
 
 _MODULES = frozenset({"@jupyter-widgets/base", "@jupyter-widgets/controls", "@jupyter-widgets/output"})
 _TARGET = "jupyter.widget"
