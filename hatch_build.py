@@ -16,6 +16,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 GROUP = "jupyter_client.kernel_provisioners"
 INSTALLED_TO = "share/jupyter/kernels"
+DOCKER_FILES = (
+    *("Dockerfile.base", "Dockerfile.tools", "install.sh", "local_base.py"),
+    *("requirements.txt", "requirements-tools.txt"),
+)
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
@@ -23,7 +27,11 @@ class KernelspecCheck(BuildHookInterface[Any]):
     """Refuses to build a wheel while a kernelspec is wrong; hatchling calls `initialize`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Check every kernelspec; `version` tells a standard from an editable wheel."""
+        """Check every kernelspec, and take the Dockerfiles along where the checkout is not at hand."""
+        if version == "standard":
+            build_data["force_include"].update(
+                {f"docker/{name}": f"py_code_mode_jupyter/docker/{name}" for name in DOCKER_FILES}
+            )
         shared: Mapping[str, str] = self.build_config.target_config.get("shared-data", {})
         provisioners = self.metadata.core.entry_points.get(GROUP, {})
         problems = [

@@ -94,6 +94,14 @@ class Session:
 
         return cls(_storage(base), SubprocessExecutor(SubprocessConfig(**config)))
 
+    @classmethod
+    def container(cls, base: Path | str, **config: Any) -> Session:
+        """Return a session in a container; `config` are fields of `ContainerConfig`, the token among them."""
+        from .config import ContainerConfig
+        from .execution.container import ContainerExecutor
+
+        return cls(_storage(base), ContainerExecutor(ContainerConfig(**config)))
+
     # Lifecycle
 
     async def start(self) -> None:

@@ -23,6 +23,10 @@ from pathlib import Path
 import pytest
 import uv
 
+from py_code_mode_jupyter.environments.container import images as container_images
+from py_code_mode_jupyter.environments.container.engine import Engine
+from py_code_mode_jupyter.errors import EngineError, ImageError
+
 WAIT = 60  # seconds that a look at the machine may take
 PRIVATE_FOLDERS = (
     "IPYTHONDIR",
@@ -32,6 +36,7 @@ PRIVATE_FOLDERS = (
     "PCM_STORAGE",
 )
 LANDLOCK_CREATE_RULESET, ASK_VERSION = 444, 1
+PUBLIC_BASE, LOCAL_BASE = "python:3.12-slim", "py-code-mode:local-base"
 OTHER_PYTHONS = tuple(f"3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor)
 
 
@@ -70,8 +75,19 @@ def chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
+def _docker() -> str:
+    try:
+        engine = Engine()
+        engine.version()
+    except EngineError as error:
+        return error.message
+    engine.close()
+    return ""
+
+
 PIECES: dict[str, Callable[[], str]] = {
     "chromium": _chromium,
+    "docker": _docker,
     "landlock": _landlock,
     "network": _network,
     **{f"python{version}": functools.partial(_python, version) for version in OTHER_PYTHONS},
@@ -136,6 +152,33 @@ def no_thread_is_left_to_later_tests() -> Iterator[None]:
     while len(_threads()) > before:
         assert time.monotonic() < deadline, f"this test leaves some of {_threads()}"
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def images() -> None:
+    """The images of this very code, built where they are missing or were made from other code."""
+    engine = Engine()
+    try:
+        for kind, name in (("base", container_images.BASE), ("tools", container_images.TOOLS)):
+            try:
+                about = container_images.check_image(engine, name)
+                content = container_images.content_of(engine, name, about["Config"]["Labels"])
+                container_images.check_content(name, content)
+            except ImageError:
+                base = _base_image(engine) if kind == "base" else None
+                container_images.build(engine, kind, base=base, say=lambda _line: None)
+    finally:
+        engine.close()
+
+
+def _base_image(engine: Engine) -> str | None:
+    """Return what to build on where the Dockerfile's own base cannot be pulled: a local one."""
+    if engine.has_image(PUBLIC_BASE):
+        return None
+    if not engine.has_image(LOCAL_BASE):
+        script = container_images.docker_folder() / "local_base.py"
+        subprocess.run([sys.executable, str(script), "--tag", LOCAL_BASE], timeout=300, check=True)
+    return LOCAL_BASE
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -106,7 +106,7 @@ def _run_parser() -> Parser:
         "-e", "--executor", metavar="EXECUTOR", help=f"where it runs: {' or '.join(EXECUTORS)}"
     )
     parser.add_argument("-s", "--session", metavar="NAME", help="the session; see below")
-    timeout = "seconds it may take, or inf; default: the executor's (30 in-process, 120 in a venv)"
+    timeout = "seconds it may take, or inf; default: 30 in-process, 120 in a venv, 60 in a container"
     parser.add_argument("-t", "--timeout", metavar="SECONDS", help=timeout)
     bind = "bind the ExecutionResult to this variable; a failed run does not end the cell then"
     parser.add_argument("-o", "--output", metavar="VAR", help=bind)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +34,24 @@ def _venv() -> Executor:
     return SubprocessExecutor()
 
 
-EXECUTORS: Mapping[str, Callable[[], Executor]] = MappingProxyType({"in-process": _in_process, "venv": _venv})
+def _container() -> Executor:
+    from ..config import ContainerConfig
+    from ..execution.container import ContainerExecutor
+
+    token = os.environ.get("PCM_AUTH_TOKEN") or secrets.token_urlsafe(32)
+    return ContainerExecutor(ContainerConfig(auth_token=token))
+
+
+EXECUTORS: Mapping[str, Callable[[], Executor]] = MappingProxyType(
+    {"in-process": _in_process, "venv": _venv, "container": _container}
+)
 """The words for ``-e``, and what makes the executor each one names."""
 _OTHER_WORDS = {
     "inprocess": "in-process",
     "process": "in-process",
     "subprocess": "venv",
     "virtualenv": "venv",
+    "docker": "container",
 }
 
 
@@ -49,7 +62,7 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def known_executor(word: str) -> str:
-    """Return `word` if it names an executor of this release.
+    """Return `word` if it names an executor that there can be here.
 
     Raises
     ------
@@ -57,10 +70,11 @@ def known_executor(word: str) -> str:
         It does not; the remedy names those there are.
     """
     if word in EXECUTORS:
+        if word != "in-process" and os.environ.get("PCM_PLACE") == "container":
+            problem = "inside of a container there is only the place in-process."
+            raise ConfigurationError("executor", word, problem, remedy="Give -e in-process.")
         return word
     there_are = f"There are: {', '.join(EXECUTORS)}."
-    if word == "container":
-        raise ConfigurationError("executor", word, "not in this release.", remedy=there_are)
     meant = _OTHER_WORDS.get(word.lower())
     hint = f"Did you mean {meant!r}?" if meant else did_you_mean(word, EXECUTORS, there_are)
     raise ConfigurationError("executor", word, "no such executor.", remedy=hint)

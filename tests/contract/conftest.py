@@ -38,9 +38,14 @@ def _container_config(fields: dict[str, Any], **others: Any) -> ContainerConfig:
     return ContainerConfig(**{**defaults, "memory_limit": "1g", "disk_limit": "512m", **others, **named})
 
 
-@pytest.fixture(params=PLACES)
+NEEDS = {name: [pytest.mark.needs("docker")] for name in PLACES if name.startswith("container")}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=NEEDS.get(name, [])) for name in PLACES])
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes an executor of the place, with fields of its configuration."""
+    if request.param in NEEDS:
+        request.getfixturevalue("images")
     return PLACES[request.param]
 
 

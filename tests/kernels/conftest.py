@@ -106,6 +106,11 @@ class Cell:
         return "\n".join(line for c in self.contents("error") for line in c["traceback"])
 
 
+def _config(name: str, traits: dict[str, Any]) -> Config:
+    provisioner = "ContainerProvisioner" if name.startswith("pcm-container") else "VenvProvisioner"
+    return Config({provisioner: traits})
+
+
 class Notebook:
     """A kernel and a frontend's client of it."""
 
@@ -117,7 +122,7 @@ class Notebook:
         cwd: Path | None = None,
         **traits: Any,
     ) -> None:
-        self.manager = KernelManager(kernel_name=name, config=Config(VenvProvisioner=traits))
+        self.manager = KernelManager(kernel_name=name, config=_config(name, traits))
         where = {} if cwd is None else {"cwd": str(cwd)}
         self.manager.start_kernel(env={**os.environ, **(variables or {})}, **where)
         self.client = self.manager.client()
@@ -151,7 +156,7 @@ class Notebook:
     @property
     def pid(self) -> int:
         """The kernel's process, as its host knows it."""
-        return int(self.manager.provisioner._process.pid)  # type: ignore[union-attr]
+        return int(self.manager.provisioner._place.pid)  # type: ignore[union-attr]
 
     def interrupted(self, code: str) -> Cell:
         """Execute `code`, and interrupt it once it has printed something."""

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
 import jupyter_kernel_test
+import pytest
+from jupyter_client.kernelspec import KernelSpecManager
 
 
 class TestVenvKernel(jupyter_kernel_test.KernelTests):
@@ -37,3 +45,35 @@ class TestInProcessKernel(TestVenvKernel):
     """`pcm-in-process` behaves as any Python kernel does."""
 
     kernel_name = "pcm-in-process"
+
+
+@pytest.mark.needs("docker")
+@pytest.mark.usefixtures("images")
+class TestContainerKernel(TestVenvKernel):
+    """`pcm-container` behaves as any Python kernel does; SVG, which may hold scripts, becomes a picture."""
+
+    kernel_name = "pcm-container"
+    code_display_data = (
+        TestVenvKernel.code_display_data[0],
+        {**TestVenvKernel.code_display_data[1], "mime": "text/html"},
+    )
+
+
+class TestContainerKernelWithoutNetwork(TestContainerKernel):
+    """The same without a network."""
+
+    kernel_name = "pcm-container-offline"
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        spec: dict[str, Any] = KernelSpecManager().get_kernel_spec("pcm-container").to_dict()
+        spec["metadata"]["kernel_provisioner"]["config"] = {"network_disabled": True}
+        cls.folder = Path(os.environ["JUPYTER_DATA_DIR"], "kernels", cls.kernel_name)
+        cls.folder.mkdir(parents=True)
+        (cls.folder / "kernel.json").write_text(json.dumps(spec))
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        super().tearDownClass()
+        shutil.rmtree(cls.folder)

@@ -134,7 +134,7 @@ def test_an_unknown_session_cannot_be_stopped(shell: Shell) -> None:
         "%pcm run",
         "%pcm run -t -1 x",
         "%pcm run -o 1x y",
-        "%pcm run -e container 1",
+        "%pcm run -e contaner 1",
         "%%pcm run\n\n",
         "%%pcm run x\ny",
         "%%pcm sessions\nx",
@@ -175,7 +175,7 @@ def test_the_default_executor_is_configurable_and_checked(
     shell: Shell, caplog: pytest.LogCaptureFixture
 ) -> None:
     shell("%config PcmMagics.executor = 'vnev'")
-    assert "expected any of ['in-process', 'venv'], not the str 'vnev'" in caplog.text
+    assert "expected any of ['in-process', 'venv', 'container'], not the str 'vnev'" in caplog.text
     shell("%config PcmMagics.executor = 'venv'")
     assert "Running: in-process." in (shell("%pcm run -e in-process 1")[0] + shell.failing("%pcm stop"))
 

@@ -17,6 +17,7 @@ from jupyter_server.extension.config import ExtensionConfigManager
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
+    "docker",
     "LICENSE",
     "README.md",
     "hatch_build.py",
@@ -35,7 +36,7 @@ def project(tmp_path: Path) -> Path:
     for name in SOURCES:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", "build-extra"))
         else:
             shutil.copy(source, copy / name)
     return copy
@@ -58,6 +59,7 @@ def test_the_wheel_holds_package_kernelspec_and_entry_point(project: Path) -> No
     assert {f"{kernel}/{file}" for file in ("kernel.json", "logo-32x32.png", "logo-svg.svg")} <= names
     assert "etc/jupyter/jupyter_server_config.d/py_code_mode_jupyter.json" in names
     assert {"py_code_mode_jupyter/py.typed", "py_code_mode_jupyter/errors.py"} <= names
+    assert {f"py_code_mode_jupyter/docker/{path.name}" for path in (ROOT / "docker").glob("*.*")} <= names
     assert not [name for name in names if name.startswith(("tests/", "examples/", "docs/"))]
 
 

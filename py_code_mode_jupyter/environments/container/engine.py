@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NAME = "io.github.py_code_mode_jupyter"
 """Begins the labels of what we make."""
+TITLE = "org.opencontainers.image.title"
 OWNER = f"{NAME}.owner"
 _TIMEOUT = 60
 _NETWORK = "py-code-mode"
@@ -83,7 +84,24 @@ class Engine:
             remedy = "Look at `docker version`; `jupyter pcm doctor` says more."
         return EngineError(message, docker_host=self.docker_host, remedy=remedy)
 
+    def version(self) -> dict[str, Any]:
+        """Return which engine it is."""
+        with self._told():
+            return dict(self.client.version())
+
+    def info(self) -> dict[str, Any]:
+        """Return what the engine can do."""
+        with self._told():
+            return dict(self.client.info())
+
     # Images
+
+    def images(self) -> list[dict[str, Any]]:
+        """Return all images with our label."""
+        with self._told():
+            return list(
+                self.client.images(filters={"label": "org.opencontainers.image.title=py_code_mode_jupyter"})
+            )
 
     def image(self, name: str) -> dict[str, Any]:
         """Return what the engine knows of an image.

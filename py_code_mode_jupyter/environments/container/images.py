@@ -15,7 +15,7 @@ import py_code_mode_jupyter
 from ...errors import EngineError, ImageError
 from ...sandbox import identity
 from ..uv import Outcome, run_uv
-from .engine import NAME, Engine
+from .engine import NAME, TITLE, Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ VERSION = "org.opencontainers.image.version"
 BASE, TOOLS = "py-code-mode:base", "py-code-mode:tools"
 _LAYERS = "py-code-mode"
 _SITE = "/deps"
+_STAMP = "/opt/py_code_mode_jupyter/content"
 _PACKAGE = Path(py_code_mode_jupyter.__file__).parent
 _LEFT_OUT = {"__pycache__", "labextension"}
 _BUILD = "Build it again: jupyter pcm image build."
@@ -41,10 +42,24 @@ def check_image(engine: Engine, name: str) -> dict[str, Any]:
     """
     about = engine.image(name)
     labels = about["Config"].get("Labels") or {}
-    if VERSION not in labels or labels.get("org.opencontainers.image.title") != "py_code_mode_jupyter":
+    if VERSION not in labels or labels.get(TITLE) != "py_code_mode_jupyter":
         raise ImageError(name, f"The image {name} is not one of py_code_mode_jupyter's.", remedy=_BUILD)
     check_content(name, labels.get(CONTENT, identity.content()), labels[VERSION])
     return about
+
+
+def content_of(engine: Engine, image: str, labels: dict[str, str]) -> str:
+    """Return the hash of an image's code: from its label, or where that is missing from its files."""
+    if CONTENT in labels:
+        return labels[CONTENT]
+    made = engine.client.create_container(image, entrypoint=["none"])
+    try:
+        stream, _ = engine.client.get_archive(made["Id"], _STAMP)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+            file = archive.extractfile(archive.getmembers()[0])
+            return file.read(100).decode() if file is not None else ""
+    finally:
+        engine.remove(made["Id"])
 
 
 def check_content(name: str, content: str, version: str = "") -> None:
@@ -57,6 +72,17 @@ def check_content(name: str, content: str, version: str = "") -> None:
             f"{py_code_mode_jupyter.__version__} that runs here.",
             remedy=_BUILD,
         )
+
+
+def list_images(engine: Engine) -> list[tuple[str, str, int, bool]]:
+    """Return name, version and size (bytes) of each image of ours, and whether its code is our own."""
+    found = []
+    for about in engine.images():
+        labels = about.get("Labels") or {}
+        names = [name for name in about.get("RepoTags") or () if not name.startswith("<none>")]
+        fits = bool(names) and content_of(engine, about["Id"], labels) == identity.content()
+        found += [(name, labels.get(VERSION, "?"), about["Size"], fits) for name in names]
+    return sorted(found)
 
 
 # Building
@@ -91,8 +117,13 @@ def build(
     ------
     EngineError
         It could not be built; nothing half-made is left.
+    ImageError
+        The tools image is to be built on a base image that is missing, or made from other code.
     """
     name = tag or {"base": BASE, "tools": TOOLS}[kind]
+    if kind == "tools":  # it holds the code of what it begins with
+        labels = check_image(engine, base or BASE)["Config"]["Labels"]
+        check_content(base or BASE, content_of(engine, base or BASE, labels))
     with tempfile.TemporaryFile() as context:
         _pack_context(context)
         context.seek(0)

@@ -16,10 +16,15 @@ _lock = threading.Lock()
 
 def reap(engine: Engine) -> list[str]:
     """Remove the containers whose makers have ended, and return their names."""
-    orphans = [one for one in engine.containers() if is_orphan(one["Labels"].get(OWNER, ""))]
-    for one in orphans:
+    found = orphans(engine)
+    for one in found:
         engine.remove(one["Id"])
-    return [str(one["Names"][0]).lstrip("/") for one in orphans if one.get("Names")]
+    return [str(one["Names"][0]).lstrip("/") for one in found if one.get("Names")]
+
+
+def orphans(engine: Engine) -> list[dict[str, Any]]:
+    """Return the containers whose makers were processes of this machine, and have ended."""
+    return [one for one in engine.containers() if is_orphan(one["Labels"].get(OWNER, ""))]
 
 
 def reap_once(engine: Engine) -> None:

@@ -88,7 +88,7 @@ def _told(settings: Settings) -> dict[str, Any]:
     environ = {**os.environ, **{str(k): str(v) for k, v in given.get("environ", {}).items()}}
     return {
         # PYTHONPATH is for programs that the code starts.
-        "environ": {**environ, "PYTHONPATH": str(FOLDER)},
+        "environ": {**environ, "PYTHONPATH": str(FOLDER), "PCM_PLACE": "container"},
         "search_path": [str(FOLDER)],
         "cwd": _WORK,
         "run": given.get("run", "/run"),
