@@ -7,6 +7,7 @@ variable ``PCM_REQUIRE`` (``all``, or names with commas) makes a missing piece a
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -77,11 +78,10 @@ def chromium() -> str | None:
 
 def _docker() -> str:
     try:
-        engine = Engine()
-        engine.version()
+        with contextlib.closing(Engine()) as engine:
+            engine.version()
     except EngineError as error:
         return error.message
-    engine.close()
     return ""
 
 
