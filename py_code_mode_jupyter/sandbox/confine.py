@@ -24,7 +24,8 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 
 _SECCOMP_MODE_FILTER = 2
 _PRLIMIT64 = {"x86_64": (0xC000003E, 302), "aarch64": (0xC00000B7, 261)}
 """Audit architecture, and number of the system call."""
-_LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06  # instructions of classic BPF
+_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_NOT_LESS, _RETURN = 0x20, 0x15, 0x35, 0x06  # instructions of classic BPF
+_SECOND_SET = 0x40000000
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 _RULE_PATH_BENEATH = 1
 _WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
@@ -122,19 +123,31 @@ def hide_memory(*, hide: bool = True) -> None:
         _prctl(_PR_SET_DUMPABLE, int(not hide))
 
 
-def leave_limits_of_others() -> None:
-    """Have the system refuse ``prlimit`` on other processes, now and in children.
+def leave_others_alone() -> None:
+    """Keep this process and its children from signalling or limiting any process but each other.
 
-    The same user may lower the limits of any process of its own, and with them stop one that it may
-    neither signal nor read. Where the machine's system calls are not known here, nothing is done.
+    The same user may do both to every process of its own, even to one that it cannot read. Signals need
+    Landlock's ABI 6; what the machine does not have is left out. Scheduling stays open: threads use the
+    same system calls for themselves.
     """
-    architecture, number = _PRLIMIT64.get(os.uname().machine, (0, 0))
-    if sys.platform != "linux" or not number:
-        return
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    if landlock_abi() >= 6:
+        scoped = struct.pack("QQQ", 0, 0, _SCOPE_SIGNALS)
+        ruleset = _syscall(_CREATE_RULESET, scoped, ctypes.c_size_t(len(scoped)), 0)
+        _syscall(_RESTRICT_SELF, ruleset, 0)
+        os.close(ruleset)
+    if sys.platform == "linux" and os.uname().machine in _PRLIMIT64:
+        _leave_limits_of_others(*_PRLIMIT64[os.uname().machine])
+
+
+def _leave_limits_of_others(architecture: int, number: int) -> None:
+    """Refuse ``prlimit`` on other processes (``seccomp(2)``, a program in classic BPF)."""
     program = (
-        (_LOAD, 0, 0, 4),  # the architecture
+        # Calls of another architecture, or of x86-64's second set, have other numbers for the same.
+        (_LOAD, 0, 0, 4),
         (_JUMP_IF_EQUAL, 0, 5, architecture),
         (_LOAD, 0, 0, 0),  # the system call
+        (_JUMP_IF_NOT_LESS, 3, 0, _SECOND_SET),
         (_JUMP_IF_EQUAL, 0, 3, number),
         (_LOAD, 0, 0, 16),  # its first argument: the process, 0 for the caller
         (_JUMP_IF_EQUAL, 1, 0, 0),
@@ -144,7 +157,6 @@ def leave_limits_of_others() -> None:
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))
     filters = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filters, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the filter of system calls was refused")

@@ -198,7 +198,8 @@ class ContainerEnvironment:
         self._about = images.check_image(engine, self._image)
         network = None if self.config.network_disabled else engine.network()
         # Kept at once: a start that is cancelled here has to find what it is to remove.
-        self.container = engine.create(container_options(self.config, self._about["Id"], network))
+        options = container_options(self.config, self._about["Id"], network, is_session=self._is_session)
+        self.container = engine.create(options)
         self._stream = engine.attach(self.container)
         engine.start(self.container)
 

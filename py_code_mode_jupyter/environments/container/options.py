@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from ...sandbox.contained import NOTEBOOK, SESSION
 from .engine import OWNER
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ _SHARED_MEMORY = 16 * 2**20
 _OPEN_FILES = 4096
 
 
-def container_options(config: ContainerConfig, image: str, network: str | None) -> dict[str, Any]:
+def container_options(
+    config: ContainerConfig, image: str, network: str | None, *, is_session: bool
+) -> dict[str, Any]:
     """Return the engine's options for a container of `config`.
 
     Parameters
@@ -34,6 +37,8 @@ def container_options(config: ContainerConfig, image: str, network: str | None) 
         Name or id of the image.
     network
         Name of the network; None: none at all.
+    is_session
+        Whether an executor drives the kernel, and not a person.
     """
     published = {}
     if config.publish is not None:
@@ -42,7 +47,7 @@ def container_options(config: ContainerConfig, image: str, network: str | None) 
     return {
         "config": {
             "image": image,
-            "command": None,
+            "command": [SESSION if is_session else NOTEBOOK],
             "stdin_open": True,
             "labels": {OWNER: owner()},
             "ports": list(published),

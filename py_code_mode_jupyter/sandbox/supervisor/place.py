@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import zmq
 
@@ -25,7 +25,9 @@ from ..frames import MAX_HEADER, FrameError, Payload, receive_frame, send_frame
 from ..sockets import WatchedSocket
 from ..wire import CHUNK, CONTROL, IOPUB, SHELL, STDIN
 from . import measure
-from .zygote import Zygote, ZygoteError
+
+if TYPE_CHECKING:
+    from .spawning import Spawned
 
 _log = logging.getLogger(__name__)
 _PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
@@ -35,7 +37,6 @@ _START_SECONDS = 60.0
 _SWEEP_SECONDS = 5.0
 _SETTLED = 0.01
 _ENDED = "That kernel has ended."
-_BROKEN = 70  # exit status for a container that cannot start kernels any more
 
 Listener = Callable[[str, Sequence[Payload]], None]
 OnDeath = Callable[[int, str], None]
@@ -51,10 +52,10 @@ class Place:
 
     Parameters
     ----------
-    zygote
-        Makes kernels.
-    told
-        What every kernel is told, beside its connection.
+    spawn
+        Starts a process that is to be a kernel.
+    first
+        One that has been started already.
     log
         Reading end of the pipe that kernels write to what is not theirs to show.
 
@@ -68,13 +69,14 @@ class Place:
         The number of the kernel, from 1.
     """
 
-    def __init__(self, zygote: Zygote, told: dict[str, Any], log: int) -> None:
+    def __init__(self, spawn: Callable[[], Spawned], first: Spawned, log: int) -> None:
         self.listener: Listener = lambda _channel, _parts: None
         self.on_death: OnDeath = lambda _generation, _reason: None
         self.generation = 0
         self.started = time.monotonic()
-        self._zygote = zygote
-        self._told = told
+        self._spawn = spawn
+        self._next: Spawned | None = first
+        self._told: dict[str, Any] = {}
         self._log = log
         self._tail = b""
         self._pid = 0
@@ -84,17 +86,23 @@ class Place:
         self._folder: Path | None = None
         self._context = zmq.Context(io_threads=1)
         self._welcome: asyncio.Future[None] | None = None
-        self._ended: asyncio.Event = asyncio.Event()
+        self._ended: asyncio.Future[None] | None = None
         self._ending = False
         self._lock = asyncio.Lock()
         self._kills = 0
-        self._statuses: dict[int, int] = {}
         # Made now: when the code has taken all processes there are, no thread could be made any more.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="place")
         self._worker.submit(lambda: None).result()
 
-    def watch(self) -> None:
-        """Take the ends of processes, and what kernels write to the log, from now on."""
+    def watch(self, told: dict[str, Any]) -> None:
+        """Take the ends of processes, and what kernels write to the log, from now on.
+
+        Parameters
+        ----------
+        told
+            What every kernel is told, beside its connection.
+        """
+        self._told = told
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         # Out of band: `docker kill --signal INT` comes through when the stream is full.
@@ -162,7 +170,8 @@ class Place:
         self._ending = True
         try:
             self._disconnect()
-            await self.off_loop(end_all_others, self._zygote.pid)
+            kept = self._next.pid if self._next is not None else 0
+            await self.off_loop(end_all_others, kept)
             self._reap()
             self._pid = 0
         finally:
@@ -173,17 +182,14 @@ class Place:
         self._kills = measure.killed_for_memory()
         self._key = secrets.token_hex(32).encode()
         self._folder = Path(tempfile.mkdtemp(prefix=".pcm-", dir=self._told["run"]))
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._ended = asyncio.Event()
-                self._pid = await self.off_loop(self._zygote.spawn, theirs)
-            except ZygoteError as error:
-                ours.close()
-                _log.error("%s The container ends, and a new one has to be made.", error)
-                os._exit(_BROKEN)
-        if self._pid in self._statuses:  # it ended before its number was known
-            self._note_end(self._statuses[self._pid])
+        self._ended = asyncio.get_running_loop().create_future()
+        spawned, self._next = self._next, None
+        try:
+            spawned = spawned or self._spawn()
+        except OSError as error:
+            raise PlaceError(f"No process could be made for the kernel: {error.strerror}.") from error
+        self._pid, ours = spawned.pid, spawned.channel
+        self._reap()  # it may have ended before it was known
         try:
             await asyncio.wait_for(self._make_ready(ours), _START_SECONDS)
         except (TimeoutError, OSError, EOFError, FrameError) as error:
@@ -201,11 +207,9 @@ class Place:
         told = self._spec()
         await self.off_loop(send_frame, ours, told)
         loop.add_reader(ours, _resolve, first)
-        await asyncio.wait(
-            (first, ended := asyncio.ensure_future(self._ended.wait())), return_when="FIRST_COMPLETED"
-        )
+        assert self._ended is not None
+        await asyncio.wait((first, self._ended), return_when="FIRST_COMPLETED")
         loop.remove_reader(ours)
-        ended.cancel()
         if not first.done() or await self.off_loop(self._first_frame, ours) is None:
             raise EOFError
         self._private = _Private(ours)
@@ -343,18 +347,16 @@ class Place:
                 return
             if not pid:
                 return
-            if pid == self._zygote.pid:
-                _log.error("The process that makes kernels has ended, and with it the container.")
-                os._exit(_BROKEN)
             if pid == self._pid:
                 self._note_end(status)
-            elif not self._pid:
-                self._statuses = {pid: status}  # perhaps the one that is being started
+            elif self._next is not None and pid == self._next.pid:
+                self._next.channel.close()
+                self._next = None
 
     def _note_end(self, status: int) -> None:
-        self._ended.set()
+        if self._ended is not None:
+            _resolve(self._ended)
         self._pid = 0
-        self._statuses = {}
         if self._welcome is not None and not self._welcome.done():
             self._welcome.set_exception(EOFError())
         if self._ending:
@@ -448,25 +450,25 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def end_all_others(zygote: int) -> None:
-    """Kill every process but the first and the `zygote`, wherever it has moved itself to. It blocks.
+def end_all_others(kept: int) -> None:
+    """Kill every process but the first and the one `kept`, wherever it has moved itself to. It blocks.
 
     All are stopped before any is killed: else a fork bomb would refill what is taken from it.
     """
     deadline = time.monotonic() + _SWEEP_SECONDS
     stopped: set[int] = set()
-    while (found := _others(zygote) - stopped) and time.monotonic() < deadline:
+    while (found := _others(kept) - stopped) and time.monotonic() < deadline:
         _signal(found, signal.SIGSTOP)
         stopped |= found
-    while (found := _others(zygote)) and time.monotonic() < deadline:
+    while (found := _others(kept)) and time.monotonic() < deadline:
         _signal(found, signal.SIGKILL)
         time.sleep(0.001)
 
 
-def _others(zygote: int) -> set[int]:
+def _others(kept: int) -> set[int]:
     found = set()
     for entry in os.scandir("/proc"):
-        if entry.name.isdecimal() and (pid := int(entry.name)) not in (1, zygote) and not _is_gone(pid):
+        if entry.name.isdecimal() and (pid := int(entry.name)) not in (1, kept) and not _is_gone(pid):
             found.add(pid)
     return found
 
