@@ -25,7 +25,7 @@ _MIB = 2**20
 _LARGEST = 2**63 - 1
 _SMALLEST_QUOTA = 1000
 _FEWEST_PROCESSES = 32
-_SMALLEST_DISK = 16 * _MIB
+_SMALLEST_DISK = 32 * _MIB
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,1024}")
 _PUBLISH = re.compile(r"(?:(?P<host>[0-9A-Za-z.-]+|\[[0-9A-Fa-f:]+\]):)?(?P<port>\d{1,5})")
@@ -437,7 +437,7 @@ class ContainerConfig(_Base):
         disk = size_in_bytes("disk_limit", self.disk_limit)
         if disk < _SMALLEST_DISK:
             raise ConfigurationError(
-                "disk_limit", self.disk_limit, "too little.", remedy="Give at least 16m."
+                "disk_limit", self.disk_limit, "too little.", remedy="Give at least 32m."
             )
         self._set("disk_limit", disk)
         _whole("pids_limit", self.pids_limit, _FEWEST_PROCESSES, "processes")

@@ -30,11 +30,19 @@ class WireError(Exception):
 
 
 def pack(channel: str, parts: Sequence[Payload]) -> bytes:
-    """Return the frame that carries `parts` on `channel`."""
+    """Return the frame that carries `parts` on `channel`.
+
+    Raises
+    ------
+    WireError
+        They are too many, or too large.
+    """
     pieces: list[Payload] = [channel.encode(), *parts]
     offsets = [8 * (len(pieces) + 2)]
     for piece in pieces:
         offsets.append(offsets[-1] + memoryview(piece).nbytes)
+    if len(offsets) > _MAX_PARTS or offsets[-1] > MAX_MESSAGE:
+        raise WireError(f"A message of {len(parts)} parts and {offsets[-1]} bytes is too large to send.")
     return b"".join((struct.pack(f"<{len(offsets) + 1}Q", len(offsets), *offsets), *pieces))
 
 

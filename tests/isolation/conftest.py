@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,14 @@ from typing import Any
 import pytest
 
 from py_code_mode_jupyter import FileStorage, Session
-from py_code_mode_jupyter.execution import SubprocessConfig, SubprocessExecutor
+from py_code_mode_jupyter.execution import (
+    ContainerConfig,
+    ContainerExecutor,
+    SubprocessConfig,
+    SubprocessExecutor,
+)
+
+TOKEN = f"{uuid.uuid4().hex}.{uuid.uuid4().hex}"
 
 
 @pytest.fixture
@@ -26,6 +34,19 @@ def venv(storage: FileStorage) -> Callable[..., Any]:
     @contextlib.asynccontextmanager
     async def opened(**fields: Any) -> AsyncIterator[Session]:
         async with Session(storage, SubprocessExecutor(SubprocessConfig(**fields))) as session:
+            yield session
+
+    return opened
+
+
+@pytest.fixture
+def container(storage: FileStorage, images: None) -> Callable[..., Any]:
+    """``async with container(**fields)``: a session in a container."""
+
+    @contextlib.asynccontextmanager
+    async def opened(**fields: Any) -> AsyncIterator[Session]:
+        config = ContainerConfig(**{"auth_token": TOKEN, "network_disabled": True, **fields})
+        async with Session(storage, ContainerExecutor(config)) as session:
             yield session
 
     return opened

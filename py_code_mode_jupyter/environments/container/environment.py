@@ -23,7 +23,7 @@ from ...errors import (
     ExecutorStartError,
     TransferError,
 )
-from ...sandbox.wire import CONTROL, IOPUB, SHELL, STDIN
+from ...sandbox.wire import CONTROL, IOPUB, SHELL, STDIN, WireError
 from ..folder import OwnedFolder
 from ..process import ipc_connection
 from . import images, reaper
@@ -326,7 +326,10 @@ class ContainerEnvironment:
     def _to_container(self, channel: str, parts: list[bytes]) -> None:
         link = self._link
         if link is not None and not link.lost.done() and not self.died.done():
-            link.send(channel, parts)
+            try:
+                link.send(channel, parts)
+            except WireError as error:
+                _log.warning("A message to a kernel was dropped: %s", error)
 
     def _from_container(self, channel: str, parts: list[memoryview]) -> None:
         relay = self._relay

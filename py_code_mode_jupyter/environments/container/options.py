@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 PORT = 8765
 """Where a published container listens, inside."""
 _PERIOD = 100_000
-_RUN_SIZE = 2**20
+_RUN_SIZE = 4 * 2**20
 _INODE_BYTES = 8192
 _FEWEST_INODES = 4096
-_SHARED_MEMORY = 16 * 2**20
+_SHARED_MEMORY = 8 * 2**20
 _OPEN_FILES = 4096
 
 
@@ -63,7 +63,6 @@ def container_options(
             "security_opt": ["no-new-privileges"],
             "read_only": True,
             "tmpfs": _folders(config),
-            "shm_size": _SHARED_MEMORY,
             "ipc_mode": "private",
             "mem_limit": config.memory_limit,
             "memswap_limit": config.memory_limit,
@@ -87,9 +86,11 @@ def _folders(config: ContainerConfig) -> dict[str, str]:
     shares = {"/work": 2, "/tmp": 1}  # noqa: S108 - the container's
     if config.allow_runtime_deps:
         shares = {"/deps": 2, "/work": 1, "/tmp": 1}  # noqa: S108
-    left = limit - _RUN_SIZE - _SHARED_MEMORY if limit > 4 * _SHARED_MEMORY else limit - _RUN_SIZE
+    left = limit - _RUN_SIZE - _SHARED_MEMORY
     sizes = {path: left * share // sum(shares.values()) for path, share in shares.items()}
-    return {path: _folder(size) for path, size in {**sizes, "/run": _RUN_SIZE}.items()}
+    # The engine's own /dev/shm would have no limit of its files' number.
+    sizes |= {"/run": _RUN_SIZE, "/dev/shm": _SHARED_MEMORY}  # noqa: S108 - the container's
+    return {path: _folder(size) for path, size in sizes.items()}
 
 
 def _folder(size: int) -> str:

@@ -48,7 +48,11 @@ class Switchboard:
     def _on_message(self, channel: str, parts: Sequence[Payload]) -> None:
         for watcher in list(self.watchers):
             watcher.take(channel, parts)
-        frame = pack(channel, parts)
+        try:
+            frame = pack(channel, parts)
+        except WireError as error:  # whatever the code has sent, the others are served
+            _log.warning("A message of the kernel was dropped: %s", error)
+            return
         for client in list(self.clients):
             client.pass_on(frame, is_shown=channel == IOPUB)
 

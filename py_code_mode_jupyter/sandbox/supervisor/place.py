@@ -174,6 +174,7 @@ class Place:
             await self.off_loop(end_all_others, kept)
             self._reap()
             self._pid = 0
+            await self.off_loop(_clear, Path(self._told["run"]))
         finally:
             self._ending = False
 
@@ -181,7 +182,7 @@ class Place:
         self.generation += 1
         self._kills = measure.killed_for_memory()
         self._key = secrets.token_hex(32).encode()
-        self._folder = Path(tempfile.mkdtemp(prefix=".pcm-", dir=self._told["run"]))
+        self._folder = Path(tempfile.mkdtemp(dir=self._told["run"]))
         self._ended = asyncio.get_running_loop().create_future()
         spawned, self._next = self._next, None
         try:
@@ -230,7 +231,10 @@ class Place:
             "key": self._key.decode(),
             "signature_scheme": "hmac-sha256",
         }
-        return {**self._told, "connection": connection, "replaces": False}
+        # Nothing that code has left in its files is read by the kernel that follows.
+        own = {"IPYTHONDIR": f"{self._folder}/ipython", "MPLCONFIGDIR": f"{self._folder}/matplotlib"}
+        environ = {**self._told["environ"], **own}
+        return {**self._told, "environ": environ, "connection": connection, "replaces": False}
 
     def _connect(self) -> None:
         self._welcome = asyncio.get_running_loop().create_future()
@@ -270,9 +274,7 @@ class Place:
         if self._private is not None:
             self._private.close()
             self._private = None
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self._folder = None
 
     # While it runs
 
@@ -480,6 +482,15 @@ def _is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
     except (OSError, IndexError):
         return True
+
+
+def _clear(folder: Path) -> None:
+    """Empty a folder that code can fill, so that there is room for the next kernel's sockets."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _signal(pids: set[int], number: int) -> None:
