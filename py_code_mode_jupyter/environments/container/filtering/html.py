@@ -7,6 +7,7 @@ own: no access to the page, its storage, or its server's cookies.
 
 from __future__ import annotations
 
+import base64
 import re
 from html import escape
 from html.parser import HTMLParser
@@ -54,7 +55,6 @@ _ONLINE = (
     "style-src 'unsafe-inline' https:; img-src data: blob: https:; font-src data: https:; "
     "media-src data: blob: https:; connect-src https:; worker-src blob:; form-action 'none'; base-uri 'none'"
 )
-_OUTER = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'none'"
 
 
 def harmless_html(html: str, *, online: bool) -> str:
@@ -80,16 +80,17 @@ def is_passive(html: str) -> bool:
 def framed(html: str, *, online: bool) -> str:
     """Return a frame without rights that shows `html`.
 
-    The inner frame may not leave for another address: the outer one forbids it. Without that, its
-    script could tell something to the internet by going there.
+    The inner frame may go to no address but data: the policy of the outer one forbids it. Without that
+    its script could tell something to the internet by going there. Policies are inherited, so it is one.
     """
-    policy = _ONLINE if online else _OFFLINE
-    meta = '<meta http-equiv="Content-Security-Policy" content="{}">'
-    inner = f"<!DOCTYPE html>{meta.format(escape(policy))}{html}"
-    fill = "border:0;width:100%;height:100%"
+    policy = f"{_ONLINE if online else _OFFLINE}; frame-src data:"
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">'
+    # The page's theme does not reach in here, so the sheet is white in every one.
+    page = "<style>:root{background:#fff;color:#111;font:13px/1.4 system-ui,sans-serif}</style>"
+    inner = base64.b64encode(f'<!DOCTYPE html><meta charset="utf-8">{meta}{page}{html}'.encode()).decode()
     outer = (
-        f"<!DOCTYPE html>{meta.format(escape(_OUTER))}<style>html,body{{margin:0;height:100%}}</style>"
-        f'<iframe sandbox="allow-scripts" style="{fill}" srcdoc="{escape(inner)}"></iframe>'
+        f"<!DOCTYPE html>{meta}<style>html,body,iframe{{margin:0;border:0;width:100%;height:100%}}</style>"
+        f'<iframe sandbox="allow-scripts" src="data:text/html;base64,{inner}"></iframe>'
     )
     style = f"border:0;width:100%;height:{_HEIGHT}px"
     return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{escape(outer)}"></iframe>'
