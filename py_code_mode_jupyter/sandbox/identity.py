@@ -14,9 +14,9 @@ _STAMP = _PACKAGE.parent / "content"
 
 
 def content() -> str:
-    """Return a hash of this package's modules, by name and text."""
+    """Return a hash of this package's modules and data, by name and text."""
     found = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
+    for path in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.json")]):
         found.update(f"{path.relative_to(_PACKAGE)}\0".encode())
         found.update(hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()[:16]

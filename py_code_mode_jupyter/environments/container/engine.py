@@ -176,6 +176,12 @@ class Engine:
             except docker.errors.NotFound:
                 return None
 
+    def published(self, number: str, port: int) -> str:
+        """Return where the `port` of a container can be reached, as ``host:port``."""
+        about = self.inspect(number)
+        bound = (about or {}).get("NetworkSettings", {}).get("Ports", {}).get(f"{port}/tcp")
+        return f"{bound[0]['HostIp']}:{bound[0]['HostPort']}" if bound else ""
+
     def signal(self, number: str, name: str) -> None:
         """Send a signal to a container's first process; nothing happens if it does not run."""
         with self._forgiving():

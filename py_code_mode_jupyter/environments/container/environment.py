@@ -101,6 +101,7 @@ class ContainerEnvironment:
         )
         self._image = config.image
         self._generation = 0
+        self._published = ""
         self._environ: Mapping[str, str] = os.environ
         self._closing = False
         self._about: dict[str, Any] = {}
@@ -202,6 +203,8 @@ class ContainerEnvironment:
         self.container = engine.create(options)
         self._stream = engine.attach(self.container)
         engine.start(self.container)
+        if self.config.publish is not None:
+            self._published = engine.published(self.container, PORT)
 
     # Connecting, in the container's thread
 
@@ -572,16 +575,17 @@ class ContainerEnvironment:
     async def stats(self) -> Mapping[str, Any]:
         """Return memory (bytes), CPU time (s), processes and process id of the container."""
         told = await self._off_loop(self._stats)
-        return {**told, "memory_limit": self.config.memory_limit, "container": self.container}
+        own = {"memory_limit": self.config.memory_limit, "container": self.container}
+        return {**told, **own, **({"published": self._published} if self._published else {})}
 
     def _stats(self) -> dict[str, Any]:
         found: dict[str, Any] = {"memory": 0, "cpu": 0.0, "processes": 0, "pid": 0}
         with contextlib.suppress(ContainerRefusedError, ContainerLostError):
             told = self.ask("stats")
             found |= {key: told[key] for key in found if isinstance(told.get(key), int | float)}
-        about = self._engine.inspect(self.container) if self._engine is not None and self.container else None
-        if about is not None:
-            found["pid"] = about["State"]["Pid"]
+        if self._engine is not None and self.container:
+            about = self._engine.inspect(self.container)
+            found["pid"] = about["State"]["Pid"] if about is not None else 0
         return found
 
     async def probe(self) -> Mapping[str, Any]:

@@ -160,7 +160,7 @@ class Relay:
         # Somebody is asked for input where the code came from, whose reply is still to come.
         asked = self._asked.get(parent_id) if channel == STDIN else self._asked.pop(parent_id, None)
         if asked is None:
-            _log.warning("A reply that nobody asked for was dropped.")
+            _log.debug("A reply that nobody here asked for was dropped.")
             return
         to = self._sockets[channel]
         with contextlib.suppress(zmq.Again):  # the client has gone, or takes nothing

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MAX_HEADER = 2**20
 _MAX_BODY = 512 * 2**20
-_IDLE_SECONDS = 10.0
+_IDLE_SECONDS = 2.0
 _WORK = "/work"
 
 
