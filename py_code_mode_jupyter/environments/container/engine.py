@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, final
 
@@ -12,8 +13,6 @@ from ...errors import EngineError, ImageError
 from .sockets import plain_socket
 
 if TYPE_CHECKING:
-    import socket
-
     import docker
 
 NAME = "io.github.py_code_mode_jupyter"
@@ -22,6 +21,7 @@ TITLE = "org.opencontainers.image.title"
 OWNER = f"{NAME}.owner"
 _TIMEOUT = 60
 _NETWORK = "py-code-mode"
+_USUAL = "unix:///var/run/docker.sock"
 _INSTALL = "Install it: pip install 'py_code_mode_jupyter[container]'."
 _versions: dict[str, str] = {}
 
@@ -59,6 +59,7 @@ class Engine:
         except ImportError as error:
             raise EngineError("The Python package docker is missing.", remedy=_INSTALL) from error
         try:
+            self._knock()
             yield
         except docker.errors.APIError as error:
             said = str(error.explanation or error)
@@ -67,6 +68,14 @@ class Engine:
             ) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise self._unreachable(error) from error
+
+    def _knock(self) -> None:
+        """Fail at once, and cleanly, where nobody listens: the library leaves a socket open then."""
+        scheme, _, path = (self.docker_host or _USUAL).partition("://")
+        if scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(_TIMEOUT)
+                sock.connect(path)
 
     def _unreachable(self, error: BaseException) -> EngineError:
         number = _errno(error)
