@@ -171,10 +171,8 @@ try: Engine(f"unix://{{path}}").version()
 except Exception as error: print(type(error).__name__, error)
 """
     command = [sys.executable, "-c", code]
-    call = functools.partial(
-        subprocess.run, command, capture_output=True, text=True, timeout=WAIT, check=False
-    )
-    done = await asyncio.to_thread(call)
+    options = {"capture_output": True, "text": True, "timeout": WAIT, "check": False}
+    done = await asyncio.to_thread(subprocess.run, command, **options)
     assert "EngineError" in done.stdout
     assert "group docker" in done.stdout
 

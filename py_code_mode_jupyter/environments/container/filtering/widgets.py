@@ -121,7 +121,8 @@ class Widgets:
         name, module = state.get("_model_name"), state.get("_model_module")
         shown = f"the widget {str(module)[:60]}.{str(name)[:60]}"
         view_module = state.get("_view_module")
-        if module not in _MODULES or view_module not in (*_MODULES, None) or not _is(_NAME, name):
+        is_ours = _is_one_of(_MODULES, module) and (view_module is None or _is_one_of(_MODULES, view_module))
+        if not is_ours or not _is(_NAME, name):
             self.refused.add(shown)
             return None
         if not _is(_NAME, state.get("_view_name", "x") or "x") or len(self._models) >= _MOST_MODELS:
@@ -143,7 +144,7 @@ class Widgets:
                 found[key] = disarm(found[key])
         if name in _HTML_MODELS and "value" in found:
             found["value"] = harmless_html(str(found["value"]), online=self._online)
-        if name in _MEDIA_MODELS and found.get("format", "png") not in _FORMATS:
+        if name in _MEDIA_MODELS and not _is_one_of(_FORMATS, found.get("format", "png")):
             found["format"] = "png"
         if "outputs" in found:
             found["outputs"] = self._outputs(found["outputs"])
@@ -187,6 +188,10 @@ _EVERYWHERE: dict[str, Callable[[Any], Any]] = {
 
 def _is(pattern: re.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _is_one_of(known: frozenset[str], value: object) -> bool:
+    return isinstance(value, str) and value in known
 
 
 def _version(key: str, value: Any) -> Any:
