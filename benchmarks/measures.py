@@ -53,6 +53,8 @@ class Measure:
         Values that each worker process takes of each side, and the number of such processes.
     bound
         The ratio of medians that must not be exceeded; None: for information.
+    limit
+        What our own median must not exceed, in the unit; None: no such limit.
     unit
         As pyperf names it.
     """
@@ -64,6 +66,7 @@ class Measure:
     values: int
     workers: int = 3
     bound: float | None = None
+    limit: float | None = None
     unit: Literal["second", "byte"] = "second"
 
 

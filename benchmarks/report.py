@@ -42,8 +42,13 @@ def sides(measure: Measure, suite: pyperf.BenchmarkSuite) -> tuple[pyperf.Benchm
 
 
 def broken(measures: list[Measure], suite: pyperf.BenchmarkSuite) -> list[str]:
-    """Return the names of the measures whose bound does not hold."""
-    return [m.name for m in measures if m.bound is not None and ratio(m, suite) > m.bound]
+    """Return the names of the measures whose bound, or limit, does not hold."""
+    return [measure.name for measure in measures if not _holds(measure, suite)]
+
+
+def _holds(measure: Measure, suite: pyperf.BenchmarkSuite) -> bool:
+    within = measure.limit is None or sides(measure, suite)[0].median() <= measure.limit
+    return within and (measure.bound is None or ratio(measure, suite) <= measure.bound)
 
 
 def table(measures: list[Measure], suite: pyperf.BenchmarkSuite) -> str:
@@ -57,7 +62,9 @@ def _row(measure: Measure, suite: pyperf.BenchmarkSuite) -> Row:
     ours, stock = sides(measure, suite)
     found = ratio(measure, suite)
     bound = "" if measure.bound is None else f"{measure.bound:.2f}"
-    verdict = "" if measure.bound is None else "ok" if found <= measure.bound else "over"
+    if measure.limit is not None:
+        bound = ours.format_value(measure.limit)
+    verdict = "" if not bound else "ok" if _holds(measure, suite) else "over"
     return measure.ours, _median(ours), _median(stock), f"{found:.2f}", bound, verdict, measure.stock
 
 

@@ -16,10 +16,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import container
+import measures
 import pyperf  # type: ignore[import-untyped]
-from measures import MEASURES, Measure, Pair
+from measures import Measure, Pair
 from report import broken, machine, table
 
+MEASURES = (*measures.MEASURES, *container.MEASURES)
 BOUND_BROKEN, FAILED = 1, 2
 WORKER_LIMIT = 300  # seconds
 FAST = 10  # times fewer values, from one worker
@@ -34,6 +37,9 @@ def main() -> int:
         [measure] = chosen
         asyncio.run(work(measure, options.values)).dump(sys.stdout)
         return 0
+    if (why := container.why_not()) and {*chosen} & {*container.MEASURES}:
+        print(f"Containers are left out: {why}", file=sys.stderr)
+        chosen = [measure for measure in chosen if measure not in container.MEASURES]
     try:
         suite = measure_all(chosen, fast=options.fast)
     except subprocess.SubprocessError as error:
@@ -61,13 +67,13 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure_all(measures: list[Measure], *, fast: bool) -> pyperf.BenchmarkSuite:
+def measure_all(chosen: list[Measure], *, fast: bool) -> pyperf.BenchmarkSuite:
     """Run each measure's workers, in rounds, so that none is taken at one moment only."""
     found: pyperf.BenchmarkSuite | None = None
     with tempfile.TemporaryDirectory(prefix="pcm-bench-") as folder:
         environment = _environment(Path(folder))
-        for turn in range(1 if fast else max(measure.workers for measure in measures)):
-            for measure in measures:
+        for turn in range(1 if fast else max(measure.workers for measure in chosen)):
+            for measure in chosen:
                 if turn < measure.workers:
                     values = measure.values // FAST if fast else measure.values
                     suite = _run_worker(measure, max(1, values), environment)

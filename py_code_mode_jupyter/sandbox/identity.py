@@ -6,6 +6,7 @@ clear word instead of failing somewhere. The hash is written into the image when
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -13,8 +14,9 @@ _PACKAGE = Path(__file__).parents[1]
 _STAMP = _PACKAGE.parent / "content"
 
 
+@functools.cache
 def content() -> str:
-    """Return a hash of this package's modules and data, by name and text."""
+    """Return a hash of this package's modules and data, by name and text, as they were when first asked."""
     found = hashlib.sha256()
     for path in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.rglob("*.json")]):
         found.update(f"{path.relative_to(_PACKAGE)}\0".encode())
