@@ -182,7 +182,7 @@ class ContainerEnvironment:
             await self._off_loop(self._make)
             await self._there(self._open_attached())
         await self._there(self._begin())
-        if self.config.deps and not self.config.allow_runtime_deps and self._image == self.config.image:
+        if self._wants_layer:
             await self.add_layer(self.config.deps)
 
     async def _there(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -197,6 +197,7 @@ class ContainerEnvironment:
         engine = self._engine = self._engine or Engine(self.config.docker_host)
         reaper.reap_once(engine)
         self._about = images.check_image(engine, self._image)
+        self._take_layer(engine)
         network = None if self.config.network_disabled else engine.network()
         # Kept at once: a start that is cancelled here has to find what it is to remove.
         options = container_options(self.config, self._about["Id"], network, is_session=self._is_session)
@@ -205,6 +206,20 @@ class ContainerEnvironment:
         engine.start(self.container)
         if self.config.publish is not None:
             self._published = engine.published(self.container, PORT)
+
+    def _take_layer(self, engine: Engine) -> None:
+        """Begin with the image that holds the configured packages, if it was made before."""
+        if not self._wants_layer:
+            return
+        wheelhouse = Path(self.config.wheelhouse) if self.config.wheelhouse is not None else None
+        name = images.layer_name(self._about["Id"], self.config.deps, wheelhouse)
+        if engine.has_image(name):
+            self._image, self._about = name, engine.image(name)
+
+    @property
+    def _wants_layer(self) -> bool:
+        is_locked = not self.config.allow_runtime_deps
+        return bool(self.config.deps) and is_locked and self._image == self.config.image
 
     # Connecting, in the container's thread
 
