@@ -9,6 +9,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
+PYTEST = $(BIN)/python -m pytest --reruns=2
+NONE_CHOSEN := 5
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 # An editable install takes Python code from here, but copies these when it is made.
 COPIED := pyproject.toml hatch_build.py $(shell find kernelspecs jupyter-config -type f)
@@ -25,7 +27,8 @@ lab: .venv/lab  ## make .venv and start JupyterLab with the examples
 
 test: check  ## run make check and every test; PCM_REQUIRE=all: nothing may be skipped for want of a piece
 	tests/provide.sh
-	$(BIN)/python -m pytest --reruns=2 $(TEST_ARGS)
+	$(PYTEST) --numprocesses=2 --dist=worksteal -m "not alone" $(TEST_ARGS) || test $$? = $(NONE_CHOSEN)
+	$(PYTEST) -m alone $(TEST_ARGS) || test $$? = $(NONE_CHOSEN)
 
 check: .venv/all  ## run ruff and mypy
 	$(BIN)/ruff check .

@@ -54,11 +54,14 @@ def main() -> None:
     """Make the image, and download the wheels."""
     parser = argparse.ArgumentParser(description="Make a base image from this machine's own Python.")
     parser.add_argument("--tag", default=TAG, help=f"name of the image (default: {TAG})")
-    parser.add_argument("--no-wheels", action="store_true", help="download no wheels")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--only-image", action="store_true", help="download no wheels")
+    only.add_argument("--only-wheels", action="store_true", help="make no image")
     options = parser.parse_args()
-    if not options.no_wheels:
+    if not options.only_image:
         download_wheels()
-    make_image(options.tag)
+    if not options.only_wheels:
+        make_image(options.tag)
 
 
 def download_wheels() -> None:

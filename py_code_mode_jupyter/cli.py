@@ -31,7 +31,8 @@ def _parser() -> argparse.ArgumentParser:
     engine.add_argument("--docker-host", help="address of the container engine (default: the usual one)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add(commands, "doctor", _doctor, "say what works here, what does not, and how to mend it", engine)
-    _add(commands, "reap", _reap, "remove containers and folders whose makers have ended", engine)
+    reap = _add(commands, "reap", _reap, "remove containers and folders whose makers have ended", engine)
+    reap.add_argument("--network", action="store_true", help="and the network, if nothing uses it")
     image = commands.add_parser("image", help="build, list and check the images of the container")
     images = image.add_subparsers(required=True, metavar="ACTION")
     build = _add(images, "build", _build, "build an image", engine)
@@ -88,7 +89,7 @@ def _reap(options: argparse.Namespace) -> int:
         names = reaper.reap(engine)
         for name in names:
             print(f"removed container {name}")
-        if engine.remove_network():
+        if options.network and engine.remove_network():
             print("removed the network, which nothing used")
     finally:
         engine.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import os
 import shutil
@@ -37,6 +38,8 @@ PRIVATE_FOLDERS = (
     "PCM_STORAGE",
 )
 LANDLOCK_CREATE_RULESET, ASK_VERSION = 444, 1
+ALONE = frozenset({"benchmarks", "browser", "in_process", "in_process_kernel"})
+"""Folders whose tests count what the whole machine or process does; nothing else runs beside them."""
 PUBLIC_BASE, LOCAL_BASE = "python:3.12-slim", "py-code-mode:local-base"
 OTHER_PYTHONS = tuple(f"3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor)
 
@@ -157,8 +160,7 @@ def no_thread_is_left_to_later_tests() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def images() -> None:
     """The images of this very code, built where they are missing or were made from other code."""
-    engine = Engine()
-    try:
+    with contextlib.closing(Engine()) as engine, _one_at_a_time("images"):
         for kind, name in (("base", container_images.BASE), ("tools", container_images.TOOLS)):
             try:
                 about = container_images.check_image(engine, name)
@@ -167,8 +169,24 @@ def images() -> None:
             except ImageError:
                 base = _base_image(engine) if kind == "base" else None
                 container_images.build(engine, kind, base=base, say=lambda _line: None)
-    finally:
-        engine.close()
+
+
+@pytest.fixture(scope="session")
+def wheels() -> Path:
+    """A folder with wheels of what the tools image holds, for this version of Python."""
+    folder = container_images.docker_folder() / "build-extra" / "wheels"
+    with _one_at_a_time("wheels"):
+        if not folder.is_dir():
+            _local_base("--only-wheels")
+    return folder
+
+
+@contextlib.contextmanager
+def _one_at_a_time(what: str) -> Iterator[None]:
+    """Hold up other processes of these tests."""
+    with (Path(tempfile.gettempdir()) / f"pcm-tests-{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _base_image(engine: Engine) -> str | None:
@@ -176,9 +194,20 @@ def _base_image(engine: Engine) -> str | None:
     if engine.has_image(PUBLIC_BASE):
         return None
     if not engine.has_image(LOCAL_BASE):
-        script = container_images.docker_folder() / "local_base.py"
-        subprocess.run([sys.executable, str(script), "--tag", LOCAL_BASE], timeout=300, check=True)
+        _local_base("--tag", LOCAL_BASE)
     return LOCAL_BASE
+
+
+def _local_base(*options: str) -> None:
+    script = container_images.docker_folder() / "local_base.py"
+    subprocess.run([sys.executable, str(script), *options], timeout=300, check=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..config import ContainerConfig
 from ..environments.broker import Broker
 from ..environments.container.environment import ContainerEnvironment
+from ..environments.container.files import download, upload
 from ..environments.container.packages import ContainerSite
 from ..environments.deps import Deps, record_of
 from .base import BaseExecutor, checked
@@ -66,11 +67,11 @@ class ContainerExecutor(BaseExecutor):
 
     async def upload(self, path: Path | str, to: str) -> None:
         """Copy a host's file to `to` in the session's working folder."""
-        await self._off_loop(self._running().upload, Path(path), to)
+        await self._off_loop(upload, self._running(), Path(path), to)
 
     async def download(self, path: str, to: Path | str) -> None:
         """Copy a file of the session's working folder to the host's path `to`."""
-        await self._off_loop(self._running().download, path, Path(to))
+        await self._off_loop(download, self._running(), path, Path(to))
 
     def _running(self) -> ContainerEnvironment:
         self._place()

@@ -33,8 +33,10 @@ class KernelEnvironment(Protocol):
     """A place that keeps one kernel of ours."""
 
     connection: dict[str, Any]
-    died: concurrent.futures.Future[str]
-    """Resolves with a sentence when the current kernel has ended."""
+
+    @property
+    def died(self) -> concurrent.futures.Future[str]:
+        """Resolves with a sentence when the current kernel has ended."""
 
     async def start(self) -> None:
         """Make the place and launch a kernel that accepts connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,8 @@ def make(request: pytest.FixtureRequest) -> Make:
     """Makes an executor of the place, with fields of its configuration."""
     if request.param in NEEDS:
         request.getfixturevalue("images")
+    if request.param == "container-offline":
+        return functools.partial(PLACES[request.param], wheelhouse=request.getfixturevalue("wheels"))
     return PLACES[request.param]
 
 

@@ -236,7 +236,7 @@ manager, client = start_new_kernel(kernel_name="pcm-venv")
 printed = []
 take = lambda message: printed.append(message["content"].get("text", ""))
 client.execute_interactive(sys.argv[1], timeout=60, output_hook=take)
-print(json.dumps({"child": int("".join(printed)), "kernel": manager.provisioner._process.pid}), flush=True)
+print(json.dumps({"child": int("".join(printed)), "kernel": manager.provisioner._place.pid}), flush=True)
 sys.stdin.readline()
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from ...sandbox.contained import NOTEBOOK, SESSION
 from .engine import OWNER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ...config import ContainerConfig
 
@@ -97,6 +99,37 @@ def _folder(size: int) -> str:
     inodes = max(size // _INODE_BYTES, _FEWEST_INODES)
     # Compiled modules could not be loaded from a file system without exec.
     return f"rw,exec,nosuid,nodev,mode=1777,size={size // 4096 * 4096},nr_inodes={inodes}"
+
+
+def first_line(config: ContainerConfig, kernel: dict[str, Any]) -> bytes:
+    """Return what the container's first process is told over its standard input, before anything else.
+
+    Parameters
+    ----------
+    kernel
+        What its kernel is told.
+    """
+    said: dict[str, Any] = {"allow_runtime_deps": config.allow_runtime_deps, "kernel": kernel}
+    if config.auth_token is None:
+        said["auth_disabled"] = config.auth_disabled
+    else:
+        # Only this enters the container, and over this stream alone.
+        said["token_sha256"] = hashlib.sha256(config.auth_token.encode()).hexdigest()
+    if config.publish is not None:
+        said["port"] = PORT
+    return json.dumps(said).encode() + b"\n"
+
+
+def chosen_variables(env: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that `env` names or sets, and no others."""
+    found = {}
+    for entry in env:
+        name, given, value = entry.partition("=")
+        if given:
+            found[name] = value
+        elif name in environ:
+            found[name] = environ[name]
+    return found
 
 
 def limits_of(config: ContainerConfig) -> Mapping[str, Any]:

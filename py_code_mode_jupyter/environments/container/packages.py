@@ -48,7 +48,7 @@ class ContainerSite:
 
     def _installed(self) -> dict[str, str]:
         try:
-            told = self._environment.ask("packages").get("packages")
+            told = self._environment.ask("packages")[0].get("packages")
         except ExecutorError as error:
             raise VenvError(f"The container does not say what it holds: {error}") from error
         found = told if isinstance(told, dict) else {}

@@ -13,7 +13,7 @@ from tornado.web import Application, HTTPError
 from ..wire import MAX_MESSAGE
 from .channels import ChannelsHandler, Switchboard
 from .operations import Operations, RefusedError
-from .place import PlaceError
+from .private import PlaceError
 from .requests import Guarded
 from .runs import HttpRuns
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..wire import CONTROL, IOPUB, PLACE, SHELL, STDIN, SUBPROTOCOL, WireError, pack, unpack
-from .place import PlaceError
+from .private import PlaceError
 from .requests import Guarded
 
 if TYPE_CHECKING:

@@ -8,12 +8,15 @@ import os
 import tarfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from .. import identity
 from ..wire import CHUNK
 from . import files, measure, packages
-from .place import Place, PlaceError
+from .private import PlaceError
+
+if TYPE_CHECKING:
+    from .place import Place
 
 _T = TypeVar("_T")
 Params = dict[str, Any]

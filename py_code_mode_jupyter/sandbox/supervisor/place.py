@@ -9,7 +9,6 @@ import hmac
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
 import tempfile
@@ -23,27 +22,23 @@ import zmq
 
 from ..frames import MAX_HEADER, FrameError, Payload, receive_frame, send_frame
 from ..sockets import WatchedSocket
-from ..wire import CHUNK, CONTROL, IOPUB, SHELL, STDIN
+from ..wire import CONTROL, IOPUB, SHELL, STDIN
 from . import measure
+from .private import ENDED, PlaceError, PrivateChannel, resolve
 
 if TYPE_CHECKING:
     from .spawning import Spawned
+from .sweeping import clear, end_all_others
 
 _log = logging.getLogger(__name__)
 _PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
 _DELIMITER = b"<IDS|MSG>"
 _MARKS = 64  # messages that may wait in a socket: what waits here waits in the kernel instead
 _START_SECONDS = 60.0
-_SWEEP_SECONDS = 5.0
 _SETTLED = 0.01
-_ENDED = "That kernel has ended."
 
 Listener = Callable[[str, Sequence[Payload]], None]
 OnDeath = Callable[[int, str], None]
-
-
-class PlaceError(Exception):
-    """The kernel could not be started, or is not there."""
 
 
 @final
@@ -82,7 +77,7 @@ class Place:
         self._pid = 0
         self._key = b""
         self._sockets: dict[str, WatchedSocket] = {}
-        self._private: _Private | None = None
+        self._private: PrivateChannel | None = None
         self._folder: Path | None = None
         self._context = zmq.Context(io_threads=1)
         self._welcome: asyncio.Future[None] | None = None
@@ -174,7 +169,7 @@ class Place:
             await self.off_loop(end_all_others, kept)
             self._reap()
             self._pid = 0
-            await self.off_loop(_clear, Path(self._told["run"]))
+            await self.off_loop(clear, Path(self._told["run"]))
         finally:
             self._ending = False
 
@@ -207,13 +202,13 @@ class Place:
         first = loop.create_future()
         told = self._spec()
         await self.off_loop(send_frame, ours, told)
-        loop.add_reader(ours, _resolve, first)
+        loop.add_reader(ours, resolve, first)
         assert self._ended is not None
         await asyncio.wait((first, self._ended), return_when="FIRST_COMPLETED")
         loop.remove_reader(ours)
         if not first.done() or await self.off_loop(self._first_frame, ours) is None:
             raise EOFError
-        self._private = _Private(ours)
+        self._private = PrivateChannel(ours)
         self._connect()
         assert self._welcome is not None
         await self._welcome
@@ -318,9 +313,9 @@ class Place:
         """
         await self._private_of(generation).write(memoryview(data))
 
-    def _private_of(self, generation: int) -> _Private:
+    def _private_of(self, generation: int) -> PrivateChannel:
         if self._private is None or generation != self.generation:
-            raise PlaceError(_ENDED)
+            raise PlaceError(ENDED)
         return self._private
 
     def pause(self) -> None:
@@ -357,7 +352,7 @@ class Place:
 
     def _note_end(self, status: int) -> None:
         if self._ended is not None:
-            _resolve(self._ended)
+            resolve(self._ended)
         self._pid = 0
         if self._welcome is not None and not self._welcome.done():
             self._welcome.set_exception(EOFError())
@@ -393,107 +388,3 @@ class Place:
     def log_tail(self) -> str:
         """Return the last that kernels have written beside what they show; it may be anything."""
         return self._tail.decode(errors="replace").strip()
-
-
-@final
-class _Private:
-    """The first process's end of a kernel's private channel."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        self._sock = sock
-        self._loop = asyncio.get_running_loop()
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    async def read(self) -> bytes:
-        while True:
-            try:
-                data = self._sock.recv(CHUNK)
-            except BlockingIOError:
-                await self._until(self._loop.add_reader, self._loop.remove_reader)
-                continue
-            except OSError:
-                data = b""
-            if not data:
-                raise PlaceError(_ENDED)
-            return data
-
-    async def write(self, data: memoryview) -> None:
-        while data:
-            try:
-                data = data[self._sock.send(data) :]
-            except BlockingIOError:
-                await self._until(self._loop.add_writer, self._loop.remove_writer)
-            except OSError as error:
-                raise PlaceError(_ENDED) from error
-
-    async def _until(self, watch: Callable[..., object], unwatch: Callable[..., object]) -> None:
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.add(future)
-        watch(self._sock, _resolve, future)
-        try:
-            await future
-        finally:
-            self._waiting.discard(future)
-            if self._sock.fileno() >= 0:
-                unwatch(self._sock)
-
-    def close(self) -> None:
-        for future in self._waiting:
-            if not future.done():
-                future.set_exception(PlaceError(_ENDED))
-        self._loop.remove_reader(self._sock)
-        self._loop.remove_writer(self._sock)
-        self._sock.close()
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def end_all_others(kept: int) -> None:
-    """Kill every process but the first and the one `kept`, wherever it has moved itself to. It blocks.
-
-    All are stopped before any is killed: else a fork bomb would refill what is taken from it.
-    """
-    deadline = time.monotonic() + _SWEEP_SECONDS
-    stopped: set[int] = set()
-    while (found := _others(kept) - stopped) and time.monotonic() < deadline:
-        _signal(found, signal.SIGSTOP)
-        stopped |= found
-    while (found := _others(kept)) and time.monotonic() < deadline:
-        _signal(found, signal.SIGKILL)
-        time.sleep(0.001)
-
-
-def _others(kept: int) -> set[int]:
-    found = set()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdecimal() and (pid := int(entry.name)) not in (1, kept) and not _is_gone(pid):
-            found.add(pid)
-    return found
-
-
-def _is_gone(pid: int) -> bool:
-    """Whether a process has ended, and only waits for its parent to take note."""
-    try:
-        # The name, in parentheses, may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
-    except (OSError, IndexError):
-        return True
-
-
-def _clear(folder: Path) -> None:
-    """Empty a folder that code can fill, so that there is room for the next kernel's sockets."""
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _signal(pids: set[int], number: int) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)

@@ -14,7 +14,7 @@ from .auth import Guard
 from .carrier import serve_attached
 from .operations import Operations
 from .packages import FOLDER
-from .place import PlaceError
+from .private import PlaceError
 
 if TYPE_CHECKING:
     from .place import Place

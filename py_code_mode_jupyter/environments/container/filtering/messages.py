@@ -26,6 +26,8 @@ _REPLIES = frozenset(
         "delete_subshell_reply list_subshell_reply"
     ).split()
 )
+_MOST_NOTES = 20
+"""What a run's user is told at most of what was not shown."""
 Content = dict[str, Any]
 
 
@@ -92,7 +94,9 @@ class Filter:
         self._bundles = Bundles(online=online, extra=extra, knows=self._widgets.knows)
         self._widgets.bundles = self._bundles
         self._is_on = is_on
-        self._told: set[tuple[str, str]] = set()
+        self._run = ""
+        self._told: set[str] = set()
+        self._has_failed = False
         self._on_iopub: dict[str, Callable[[Message], Content | None]] = {
             "stream": self._stream,
             "display_data": self._display,
@@ -113,13 +117,16 @@ class Filter:
         """Forget what is known of the kernel: it has ended."""
         self._widgets.forget()
         self._told.clear()
+        self._has_failed = False
 
     def admit(self, message: Message) -> Message | None:
         """Return what may pass of a message, with notes for the user; None if nothing may."""
         try:
             content = self._content(message)
         except Exception:  # noqa: BLE001 - hostile input that was not foreseen is refused
-            _log.exception("A message of a container was dropped, because it could not be understood")
+            if not self._has_failed:  # once for each kernel: the log is the host's to fill
+                self._has_failed = True
+                _log.exception("Messages of a container are dropped, because they cannot be understood")
             return None
         if content is None and not self._is_refused():
             return None
@@ -214,10 +221,12 @@ class Filter:
         refused = sorted(self._bundles.refused | self._widgets.refused)
         self._bundles.refused.clear()
         self._widgets.refused.clear()
-        fresh = [what for what in refused if (run, what) not in self._told]
-        if len(self._told) > 1000:
+        if run != self._run:
+            self._run = run
             self._told.clear()
-        self._told.update((run, what) for what in fresh)
+        room = _MOST_NOTES - len(self._told)
+        fresh = [what for what in refused if what not in self._told][:room]
+        self._told.update(fresh)
         return [f"[not shown, because it comes from a container: {what}]" for what in fresh]
 
 
