@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -121,14 +120,10 @@ def client_loop() -> Iterator[None]:
 def kernels(client_loop: None) -> Iterator[Callable[[str], Kernel]]:
     """Return the kernel of a name, one for all tests of a module."""
     with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def kernel(name: str) -> Kernel:
-            started = Kernel(name)
-            stack.callback(started.close)
-            return started
-
-        yield kernel
+        started = {name: Kernel(name) for name in ("python3", "pcm-venv")}
+        for kernel in started.values():
+            stack.callback(kernel.close)
+        yield started.__getitem__
 
 
 class Place(NamedTuple):
