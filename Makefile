@@ -27,8 +27,10 @@ lab: .venv/lab  ## make .venv and start JupyterLab with the examples
 
 test: check  ## run make check and every test; PCM_REQUIRE=all: nothing may be skipped for want of a piece
 	tests/provide.sh
-	$(PYTEST) --numprocesses=2 --dist=worksteal -m "not alone" $(TEST_ARGS) || test $$? = $(NONE_CHOSEN)
-	$(PYTEST) -m alone $(TEST_ARGS) || test $$? = $(NONE_CHOSEN)
+	failed=; \
+	$(PYTEST) --numprocesses=2 --dist=worksteal -m "not alone" $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
+	$(PYTEST) -m alone $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
+	test -z "$$failed"
 
 check: .venv/all  ## run ruff and mypy
 	$(BIN)/ruff check .

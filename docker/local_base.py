@@ -65,11 +65,14 @@ def main() -> None:
 
 
 def download_wheels() -> None:
-    """Download the wheels that building needs, save for those that are there."""
+    """Download the wheels that building needs; the folder is there once it holds them all."""
     requirements = [f"--requirement={path}" for path in sorted(HERE.glob("requirements*.txt"))]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", *requirements]
-    WHEELS.mkdir(parents=True, exist_ok=True)
-    subprocess.run([*command, f"--dest={WHEELS}"], check=True)
+    part = WHEELS.with_name("wheels.part")
+    part.mkdir(parents=True, exist_ok=True)
+    subprocess.run([*command, f"--dest={part}"], check=True)
+    shutil.rmtree(WHEELS, ignore_errors=True)
+    part.rename(WHEELS)
 
 
 def make_image(tag: str) -> None:

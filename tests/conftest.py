@@ -158,16 +158,31 @@ def no_thread_is_left_to_later_tests() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def images() -> None:
+def base_image(request: pytest.FixtureRequest) -> str:
+    """What images are built on: the Dockerfile's own base, or a local one where none can be pulled."""
+    with contextlib.closing(Engine()) as engine, _one_at_a_time("base-image"):
+        if engine.has_image(PUBLIC_BASE):
+            return PUBLIC_BASE
+        if not engine.has_image(LOCAL_BASE):
+            _local_base("--only-image", "--tag", LOCAL_BASE)
+    # The engine may hold a base from before, and this checkout no wheels.
+    request.getfixturevalue("wheels")
+    return LOCAL_BASE
+
+
+@pytest.fixture(scope="session")
+def images(base_image: str) -> None:
     """The images of this very code, built where they are missing or were made from other code."""
     with contextlib.closing(Engine()) as engine, _one_at_a_time("images"):
-        for kind, name in (("base", container_images.BASE), ("tools", container_images.TOOLS)):
+        for kind, name, base in (
+            ("base", container_images.BASE, base_image),
+            ("tools", container_images.TOOLS, None),
+        ):
             try:
                 about = container_images.check_image(engine, name)
                 content = container_images.content_of(engine, name, about["Config"]["Labels"])
                 container_images.check_content(name, content)
             except ImageError:
-                base = _base_image(engine) if kind == "base" else None
                 container_images.build(engine, kind, base=base, say=lambda _line: None)
 
 
@@ -187,15 +202,6 @@ def _one_at_a_time(what: str) -> Iterator[None]:
     with (Path(tempfile.gettempdir()) / f"pcm-tests-{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _base_image(engine: Engine) -> str | None:
-    """Return what to build on where the Dockerfile's own base cannot be pulled: a local one."""
-    if engine.has_image(PUBLIC_BASE):
-        return None
-    if not engine.has_image(LOCAL_BASE):
-        _local_base("--tag", LOCAL_BASE)
-    return LOCAL_BASE
 
 
 def _local_base(*options: str) -> None:

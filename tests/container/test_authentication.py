@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -170,6 +172,45 @@ async def test_a_client_elsewhere_uses_a_published_container(published: str, sto
         assert (await session.run("1 + 1")).value == 2
     async with Session(storage, ContainerExecutor(config)) as session:
         assert (await session.run("'kept' in globals()")).value is False
+
+
+async def test_a_second_client_takes_over_and_the_first_is_told(published: str, tmp_path: Path) -> None:
+    config = ContainerConfig(auth_token=TOKEN, remote_url=f"http://{published}")
+    stores = [FileStorage(base_path=tmp_path / name) for name in ("first", "second")]
+    first, second = (Session(store, ContainerExecutor(config)) for store in stores)
+    async with first:
+        assert (await first.run("kept = 'first'")).is_ok
+        waiting = first.stream("import time\nprint('waits')\ntime.sleep(60)", timeout=50)
+        assert (await anext(waiting)).text == "waits\n"
+        async with second:
+            assert await anext(waiting, None) is None
+            taken = first.last_result
+            assert taken is not None
+            assert (taken.status, taken.state_preserved) == ("died", False)
+            assert "Another client of the container has ended this kernel" in str(taken.error)
+            assert (await second.run("'kept' in globals()")).value is False
+            assert (await second.run("artifacts.save('mine', 2)")).is_ok
+            assert [[info.name for info in store.artifacts.list()] for store in stores] == [[], ["mine"]]
+            # The first takes it back, and the second is told.
+            back = await first.run("artifacts.save('mine', 1)\n'kept' in globals()")
+            assert (back.value, back.state_preserved) == (False, False)
+            assert stores[0].artifacts.load("mine") == 1
+            assert stores[1].artifacts.load("mine") == 2
+            assert (await second.run("1 + 1")).state_preserved is False
+            assert (await second.run("2 + 2", timeout=20)).value == 4
+        assert (await first.run("3 + 3", timeout=20)).value == 6
+
+
+async def test_the_kernel_of_a_client_that_leaves_ends(published: str, storage: FileStorage) -> None:
+    config = ContainerConfig(auth_token=TOKEN, remote_url=f"http://{published}")
+    async with Session(storage, ContainerExecutor(config)) as session:
+        assert (await session.run("kept = 1")).is_ok
+        assert _kernel_of(published) == "running"
+    until(lambda: _kernel_of(published) == "dead", "the kernel ends")
+
+
+def _kernel_of(address: str) -> str:
+    return str(json.loads(ask(address, "GET", "/healthz", RIGHT)[1])["kernel"])
 
 
 async def test_a_client_elsewhere_with_another_token_is_told(published: str, storage: FileStorage) -> None:

@@ -43,13 +43,14 @@ def test_jupyter_knows_the_command() -> None:
     assert done.stdout.strip() == __version__
 
 
-def test_the_two_commands_of_the_specification_build_both_images(engine: Engine, trial: str) -> None:
+def test_the_two_commands_of_the_specification_build_both_images(
+    engine: Engine, trial: str, base_image: str
+) -> None:
     docker = shutil.which("docker")
     if docker is None:
         pytest.skip("the engine's own command is not installed")
-    base = [] if engine.has_image("python:3.12-slim") else ["--build-arg=BASE_IMAGE=py-code-mode:local-base"]
     for file, tag, more in (
-        ("base", trial, base),
+        ("base", trial, [f"--build-arg=BASE_IMAGE={base_image}"]),
         ("tools", f"{trial}-tools", [f"--build-arg=BASE_IMAGE={trial}"]),
     ):
         command = [docker, "build", "-t", tag, "-f", f"docker/Dockerfile.{file}", *more, "."]
@@ -75,9 +76,10 @@ def test_an_image_holds_compiled_code_and_no_secret_of_the_build(engine: Engine)
     assert said == "True True False []"
 
 
-def test_images_are_built_listed_and_checked(engine: Engine, trial: str, capsys: Capture) -> None:
-    base = "python:3.12-slim" if engine.has_image("python:3.12-slim") else "py-code-mode:local-base"
-    assert main(["image", "build", "--tag", trial, "--base-image", base]) == 0
+def test_images_are_built_listed_and_checked(
+    engine: Engine, trial: str, base_image: str, capsys: Capture
+) -> None:
+    assert main(["image", "build", "--tag", trial, "--base-image", base_image]) == 0
     assert f"Built {trial}." in capsys.readouterr().out
     assert engine.image(trial)["Config"]["Labels"][container_images.CONTENT] == identity.content()
     assert main(["image", "check", trial]) == 0

@@ -119,6 +119,8 @@ class Connection:
     def _new_link(
         self, first_line: bytes, token: str | None, *, is_multiplexed: bool, host: str = "container"
     ) -> Link:
+        # Another container counts its kernels from 1 again.
+        self._generation, self._last_death = 0, (None, "")
         link = self._link = Link(
             first_line=first_line,
             token=token,

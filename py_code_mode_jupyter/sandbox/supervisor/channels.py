@@ -31,7 +31,7 @@ class Watcher(Protocol):
         """Take a message of the kernel's."""
 
     def die(self, reason: str) -> None:
-        """Take note that the kernel has ended by itself."""
+        """Take note that the kernel has ended."""
 
 
 @final
@@ -42,8 +42,14 @@ class Switchboard:
         self.operations = operations
         self.clients: list[ChannelsHandler] = []
         self.watchers: list[Watcher] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         operations.place.listener = self._on_message
         operations.place.on_death = self._on_death
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold on to a task until it is done: the event loop alone would let it go."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _on_message(self, channel: str, parts: Sequence[Payload]) -> None:
         for watcher in list(self.watchers):
@@ -54,30 +60,39 @@ class Switchboard:
             _log.warning("A message of the kernel was dropped: %s", error)
             return
         for client in list(self.clients):
-            client.pass_on(frame, is_shown=channel == IOPUB)
+            if client.may_use_kernel:
+                client.pass_on(frame, is_shown=channel == IOPUB)
 
     def _on_death(self, generation: int, reason: str) -> None:
         for watcher in list(self.watchers):
             watcher.die(reason)
-        self.tell({"event": "died", "generation": generation, "reason": reason})
-
-    def tell(self, event: dict[str, Any]) -> None:
-        """Tell every host that is connected."""
+        event = {"event": "died", "generation": generation, "reason": reason}
         frame = pack(PLACE, [json.dumps(event).encode()])
         for client in list(self.clients):
-            if client.is_host:
+            if client.is_host and client.generation == generation:
                 client.pass_on(frame)
 
 
 class ChannelsHandler(Guarded, WebSocketHandler):
-    """One client's WebSocket."""
+    """One client's WebSocket.
+
+    A host uses the kernel that it has had started, and no other: where a second one starts the kernel
+    anew, the first is told that its own has ended, and nothing of either reaches the other.
+
+    Attributes
+    ----------
+    is_host
+        Whether it may ask about the place.
+    generation
+        The kernel that a host has had started, 0 if it has let go of it.
+    """
 
     def initialize(self, switchboard: Switchboard) -> None:
         """Take what the application gives to each handler."""
         self._board = switchboard
         self._waiting = 0
-        self._tasks: set[asyncio.Task[None]] = set()
         self.is_host = False
+        self.generation = 0
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """Speak Jupyter's protocol, if that is asked for."""
@@ -89,6 +104,11 @@ class ChannelsHandler(Guarded, WebSocketHandler):
         self.set_nodelay(True)
         self._board.clients.append(self)
 
+    @property
+    def may_use_kernel(self) -> bool:
+        """Whether the kernel's messages are for this client, and the client's for the kernel."""
+        return not self.is_host or self.generation == self._board.operations.place.generation
+
     async def on_message(self, message: str | bytes) -> None:
         """Take a message to the kernel, or a request about the place."""
         try:
@@ -98,6 +118,8 @@ class ChannelsHandler(Guarded, WebSocketHandler):
             if channel == PLACE and self.is_host:
                 self._answer_soon(parts)
             elif channel in (SHELL, CONTROL, STDIN) and len(parts) >= 4:
+                if not self.may_use_kernel:
+                    raise PlaceError("It was for a kernel that has ended.")
                 self._board.operations.place.send(channel, parts)
             else:
                 raise WireError("A frame is for no channel that takes any.")
@@ -113,12 +135,14 @@ class ChannelsHandler(Guarded, WebSocketHandler):
             header = None
         if not isinstance(header, dict):
             raise WireError("A request is not a JSON object.")
-        task = asyncio.ensure_future(self._answer(header, parts[1:]))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._board.keep(asyncio.ensure_future(self._answer(header, parts[1:])))
 
     async def _answer(self, header: dict[str, Any], payloads: Sequence[memoryview]) -> None:
+        if header.get("op") in ("end", "restart"):
+            self.generation = 0
         answer, data = await self._board.operations.answer(header, payloads)
+        if header.get("op") in ("start", "restart"):
+            self.generation = answer.get("generation", 0)
         self.pass_on(pack(PLACE, [json.dumps(answer).encode(), data]))
 
     def pass_on(self, frame: bytes, *, is_shown: bool = False) -> None:
@@ -139,7 +163,10 @@ class ChannelsHandler(Guarded, WebSocketHandler):
             self._board.operations.place.resume()
 
     def on_close(self) -> None:
-        """Forget the client; one that was slow holds nobody up any more."""
+        """Forget the client, and end a host's kernel; one that was slow holds nobody up any more."""
         with contextlib.suppress(ValueError):
             self._board.clients.remove(self)
-        self._board.operations.place.resume()
+        place = self._board.operations.place
+        place.resume()
+        if self.generation:
+            self._board.keep(asyncio.ensure_future(place.end(self.generation)))

@@ -36,6 +36,7 @@ _DELIMITER = b"<IDS|MSG>"
 _MARKS = 64  # messages that may wait in a socket: what waits here waits in the kernel instead
 _START_SECONDS = 60.0
 _SETTLED = 0.01
+_BY_ANOTHER = "Another client of the container has ended this kernel."
 
 Listener = Callable[[str, Sequence[Payload]], None]
 OnDeath = Callable[[int, str], None]
@@ -59,7 +60,7 @@ class Place:
     listener
         Takes what the kernel sends: the channel, and the message's parts (header to buffers).
     on_death
-        Takes generation and reason when a kernel has ended by itself.
+        Takes generation and reason when a kernel has ended, by itself or because a client wished it.
     generation
         The number of the kernel, from 1.
     """
@@ -144,8 +145,13 @@ class Place:
                 await self._end()
                 await self._start()
 
-    async def restart(self) -> None:
+    async def restart(self, reason: str = _BY_ANOTHER) -> None:
         """End the kernel and all that it has started, and start another.
+
+        Parameters
+        ----------
+        reason
+            What those are told who use the kernel there was.
 
         Raises
         ------
@@ -153,15 +159,24 @@ class Place:
             It did not become ready.
         """
         async with self._lock:
-            await self._end()
+            await self._end(reason)
             await self._start()
 
-    async def end(self) -> None:
-        """End the kernel and all that it has started."""
-        async with self._lock:
-            await self._end()
+    async def end(self, generation: int | None = None) -> None:
+        """End the kernel and all that it has started.
 
-    async def _end(self) -> None:
+        Parameters
+        ----------
+        generation
+            Which kernel is meant: it may have been replaced meanwhile. None: the one there is.
+        """
+        async with self._lock:
+            if generation in (None, self.generation):
+                await self._end()
+
+    async def _end(self, reason: str = _BY_ANOTHER) -> None:
+        if self._pid:
+            self.on_death(self.generation, reason)
         self._ending = True
         try:
             self._disconnect()

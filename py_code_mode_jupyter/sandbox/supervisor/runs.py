@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SHOWN = ("stream", "display_data", "execute_result", "error")
 _MAX_OUTPUT = 10 * 2**20
 _GRACE = 1.0
+_DEAF = "The code did not stop when interrupted, so the kernel was started anew."
 _SESSION = uuid.uuid4().hex
 
 
@@ -70,7 +71,7 @@ class HttpRuns:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(run.ended), _GRACE)
             return "timeout", run.status != "died"
-        await place.restart()
+        await place.restart(_DEAF)
         return "timeout", False
 
 
