@@ -18,8 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .arrow_stream import check_stream
 from .errors import NotPlainError, TransferError
 
+MAX_TREE = 64 * 2**20
+"""Bytes of JSON in a value: as objects they take up to twenty times the room. Raw buffers do not count."""
 Buffer = bytes | bytearray | memoryview
 _SCALARS = (str, int, float, bool, type(None))
 _ARRAY_KINDS = "biufcmMSU"
@@ -45,6 +48,9 @@ def encode(value: object) -> list[Buffer]:
         buffers[0] = json.dumps(tree, separators=(",", ":")).encode("utf-8", "surrogatepass")
     except RecursionError:
         raise NotPlainError("The value is nested too deeply, or contains itself.") from None
+    if len(buffers[0]) > MAX_TREE:
+        size = f"{len(buffers[0]) / 2**20:,.0f} MiB"
+        raise NotPlainError(f"The value is {size} of plain data; {MAX_TREE // 2**20} MiB may cross.")
     return buffers
 
 
@@ -57,6 +63,8 @@ def decode(buffers: Sequence[Buffer]) -> Any:
         They are damaged or forged, or the library of the value's kind is not installed here.
     """
     try:
+        if len(buffers[0]) > MAX_TREE:
+            raise TransferError("The encoded value is larger than a value may be.")
         text = bytes(buffers[0]).decode("utf-8", "surrogatepass")
         return _Decoder(buffers).value(json.loads(text))
     except TransferError:
@@ -172,7 +180,8 @@ class _Encoder:
         return {"$": "Series", "column": self.column(series), "name": name, "index": self.index(series.index)}
 
     def polars(self, frame: Any) -> dict[str, Any]:
-        return {"$": "polars", "buffer": self.raw(frame.write_ipc(None).getvalue())}
+        stream = frame.write_ipc_stream(None, compression="uncompressed")
+        return {"$": "polars", "buffer": self.raw(stream.getbuffer())}
 
     def arrow(self, table: Any) -> dict[str, Any]:
         import pyarrow as pa
@@ -288,17 +297,25 @@ class _Decoder:
         )
 
     def polars(self, node: dict[str, Any]) -> Any:
-        import io
-
         import polars as pl
 
-        return pl.read_ipc(io.BytesIO(self.raw(node)), use_pyarrow=False)
+        table = self.arrow(node)
+        try:
+            return pl.from_arrow(table)
+        except pl.exceptions.PanicException as error:  # no Exception: nobody above would catch it
+            raise TransferError(f"The encoded table is damaged: {error}") from None
 
     def arrow(self, node: dict[str, Any]) -> Any:
         import pyarrow as pa
 
-        with pa.ipc.open_stream(pa.py_buffer(bytes(self.raw(node)))) as reader:
-            return reader.read_all()
+        data = bytes(self.raw(node))
+        check_stream(memoryview(data))
+        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+            table = reader.read_all()
+        # Reading believes what the stream says of itself, offsets into memory too.
+        table.validate(full=True)
+        _read_names(table.schema)  # raises for what is no text, which `validate` does not look at
+        return table
 
     def items(self, node: dict[str, Any]) -> list[Any]:
         return [self.value(item) for item in node["items"]]
@@ -312,6 +329,13 @@ class _Decoder:
         pairs = [(self.value(key), self.value(item)) for key, item in node["items"]]
         _refuse_collisions(key for key, _ in pairs)
         return dict(pairs)
+
+
+def _read_names(fields: Iterable[Any]) -> None:
+    """Read the name of every field of an Arrow schema or type."""
+    for field in fields:
+        str(field.name)
+        _read_names(field.type.field(i) for i in range(field.type.num_fields))
 
 
 def _refuse_collisions(keys: Iterable[Any]) -> None:

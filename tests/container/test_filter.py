@@ -419,6 +419,22 @@ def test_inspection_and_expressions_are_filtered_too() -> None:
     assert found["user_expressions"]["b"]["status"] == "error"
 
 
+def test_what_the_debugger_renders_is_filtered_too() -> None:
+    hostile = {"text/html": "<img src=x onerror=alert(1)>", "text/plain": "x"}
+    body = {"data": hostile, "metadata": {}, "variables": []}
+    found = reply("debug_reply", {"type": "response", "success": True, "body": body}, "control")["body"]
+    assert "<iframe" in found["data"]["text/html"]
+    assert found["data"]["text/html"].startswith(html(hostile["text/html"])[:20])
+    assert found["variables"] == []
+    plain = {"type": "response", "body": {"variables": [{"name": "x", "value": "1"}]}}
+    assert reply("debug_reply", plain, "control") == plain
+
+
+def test_tracebacks_in_replies_lose_commands_to_the_terminal() -> None:
+    found = reply("execute_reply", {"status": "error", "traceback": ["\x1b[31mE\x1b]52;c;eA==\x07", 7]})
+    assert found["traceback"] == ["\x1b[31mE", "7"]
+
+
 def test_links_of_the_help_menu_lead_to_web_pages_only() -> None:
     links = [
         {"text": "x", "url": "javascript:alert(1)"},

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import psutil
+import pyarrow as pa
 import pytest
 
 from py_code_mode_jupyter import RunStatus
@@ -15,6 +17,17 @@ from .test_container_attacks import is_unharmed
 pytestmark = [pytest.mark.needs("docker"), pytest.mark.timeout(120)]
 
 Open = Callable[..., Any]
+
+
+def zeros(compression: str | None, table: pa.Table | None = None) -> bytes:
+    """Return an Arrow stream, by default a short one of 80 MB in memory."""
+    table = table if table is not None else pa.table({"a": np.zeros(10**7)})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as to:
+        to.write_table(table)
+    return bytes(sink.getvalue())
+
+
 FORGERIES = {
     "frames that are none": "channel.sendall(b'\\xff' * 4096)",
     "a frame that is announced as huge": "channel.sendall(struct.pack('>IQ', 16, 2**62) + b'{}')",
@@ -178,6 +191,58 @@ for number in range(50_000):
         assert result.is_ok, result.error
         assert psutil.Process().memory_info().rss - before < 80 * 2**20
         await is_unharmed(session, number)
+
+
+BOMBS = {
+    "a compressed table": ("arrow", zeros("zstd")),
+    "a compressed polars table": ("polars", zeros("lz4")),
+    "rows that take no room": ("arrow", zeros(None, pa.table({"a": pa.nulls(2**30)}))),
+}
+
+
+@pytest.mark.parametrize(("kind", "bomb"), BOMBS.values(), ids=BOMBS)
+async def test_a_small_value_does_not_unfold_on_the_host(container: Open, kind: str, bomb: bytes) -> None:
+    forge = """
+import json
+from py_code_mode_jupyter.sandbox import kernelapp
+kernelapp.encode = lambda value: [json.dumps({"$": kind, "buffer": 1}).encode(), bomb]
+"""
+    async with container() as session:
+        await session.run(forge, variables={"kind": kind, "bomb": bomb})
+        result = await session.run("object()")
+        assert result.is_ok
+        assert result.value_is_repr
+        assert pa.default_memory_pool().bytes_allocated() < 10 * 2**20
+
+
+async def test_objects_without_end_are_not_made_on_the_host(container: Open) -> None:
+    code = """
+kernel = get_ipython().kernel
+many = b'{"data": [' + b"[]," * 30_000_000 + b"0]}"
+for kind in ("display_data", "stream"):
+    header = kernel.session.msg(kind)["header"]
+    parts = [*map(kernel.session.pack, (header, kernel.get_parent()["header"], {})), many]
+    kernel.iopub_socket.send_multipart([b"x", b"<IDS|MSG>", b"", *parts])
+print("still here")
+"""
+    async with container(memory_limit="2g") as session:
+        number = (await session.stats())["container"]
+        before = psutil.Process().memory_info().rss
+        result = await session.run(code, timeout=60)
+        assert result.is_ok, result.error
+        assert "still here" in result.stdout
+        assert result.stderr.count("[not shown: 86 MiB in one message; 64 may pass]") == 2
+        # Twenty times as much, if they had been parsed.
+        assert psutil.Process().memory_info().rss - before < 500 * 2**20
+        await is_unharmed(session, number)
+
+
+async def test_an_error_that_is_too_long_to_pass_is_still_an_error(container: Open) -> None:
+    async with container(memory_limit="2g") as session:
+        result = await session.run("raise ValueError('x' * 70_000_000)", timeout=60)
+        assert result.status is RunStatus.ERROR
+        assert "in one message; 64 may pass" in str(result.exception)
+        assert (await session.run("1 + 1")).value == 2
 
 
 @pytest.mark.parametrize(

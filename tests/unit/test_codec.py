@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from py_code_mode_jupyter import codec
 from py_code_mode_jupyter.codec import decode, encode
 from py_code_mode_jupyter.errors import NotPlainError, TransferError
 
@@ -159,6 +160,87 @@ def test_random_bytes_only_raise_the_typed_error(buffers: list[bytes]) -> None:
         decode(buffers)
     except TransferError:
         pass
+
+
+def _stream(table: pa.Table, compression: str | None = None) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as to:
+        to.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _table(stream: bytes, kind: str = "arrow") -> Any:
+    return decode([json.dumps({"$": kind, "buffer": 1}).encode(), stream])
+
+
+ZEROS = pa.table({"a": pa.array(np.zeros(10**6))})
+WORDS = pa.table({"a": ["x"] * 10**6}).combine_chunks()
+WORDS = WORDS.set_column(0, "a", WORDS["a"].dictionary_encode())
+
+
+@pytest.mark.parametrize("kind", ["arrow", "polars"])
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+@pytest.mark.parametrize("table", [ZEROS, WORDS], ids=["numbers", "words"])
+def test_a_table_that_would_unfold_is_refused(table: pa.Table, compression: str, kind: str) -> None:
+    assert _table(_stream(table)).equals(table)
+    with pytest.raises(TransferError, match="is compressed"):
+        _table(_stream(table, compression), kind)
+
+
+def test_rows_that_take_no_room_are_counted() -> None:
+    assert _table(_stream(pa.table({"a": pa.nulls(1000)}))).num_rows == 1000
+    with pytest.raises(TransferError, match="counts 1,000,000,000 rows"):
+        _table(_stream(pa.table({"a": pa.nulls(10**9)})))
+
+
+def test_a_table_that_refers_to_memory_beyond_itself_is_refused() -> None:
+    stream = _stream(pa.table({"a": list(range(1000))}))
+    more = (10**6).to_bytes(8, "little")
+    forged = stream.replace((1000).to_bytes(8, "little"), more)
+    assert forged.count(more) == 2
+    with pytest.raises(TransferError, match="too small"):
+        _table(forged)
+
+
+MIXED = pa.table(
+    {
+        "number": [1, 2, None],
+        "text": ["x", None, "yy"],
+        "kind": pa.array(["q", "r", "q"]).dictionary_encode(),
+        "list": [[1], None, [2, 3]],
+        "struct": [{"z": 1}] * 3,
+        "view": pa.array(["a" * 30, "b", "c"]).cast(pa.string_view()),
+        "none": pa.nulls(3),
+    }
+)
+STREAM = _stream(MIXED)
+CHANGE = st.tuples(st.integers(0, len(STREAM) - 1), st.integers(0, 255))
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(CHANGE, min_size=1, max_size=4), st.sampled_from(["arrow", "polars"]))
+def test_a_table_with_changed_bytes_is_whole_or_refused(changes: list[tuple[int, int]], kind: str) -> None:
+    stream = bytearray(STREAM)
+    for at, byte in changes:
+        stream[at] = byte
+    try:
+        table = _table(bytes(stream), kind)
+    except TransferError:
+        return
+    str(table.to_pylist() if kind == "arrow" else table.to_dicts())
+
+
+def test_plain_data_is_bounded_because_objects_take_twenty_times_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(codec, "MAX_TREE", 2**20)
+    fitting = encode([[]] * (2**20 // 3 - 1))
+    assert len(decode(fitting)) == 2**20 // 3 - 1
+    with pytest.raises(NotPlainError, match="1 MiB may cross"):
+        encode([[]] * (2**20 // 3 + 1))
+    with pytest.raises(TransferError, match="larger than a value may be"):
+        decode([b"[" + b"[]," * (2**20 // 3) + b"0]"])
+    assert len(decode(encode(b"x" * 2**21))) == 2**21
 
 
 def test_a_forged_column_type_executes_nothing() -> None:

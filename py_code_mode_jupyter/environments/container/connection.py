@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import json
 import logging
 import socket
 from collections.abc import Coroutine
@@ -28,6 +29,8 @@ WORD = 10.0
 """Seconds that the supervisor may take for an answer that it has at once."""
 _CHANNELS = frozenset({SHELL, CONTROL, STDIN, IOPUB})
 _LONGEST_REASON = 1000
+_LARGEST_HEAD, _LARGEST_CONTENT = 2**20, 64 * 2**20
+"""Bytes of JSON in a message's parts, beside its buffers: as objects they may take twenty times the room."""
 
 
 @final
@@ -205,10 +208,14 @@ class Connection:
     def _from_container(self, channel: str, parts: list[memoryview]) -> None:
         if channel not in _CHANNELS or len(parts) < 4:
             return
-        header, parent, metadata, content = map(parse_object, parts[:4])
-        if header is None or parent is None or metadata is None or content is None:
+        header, parent, metadata = (parse_object(part, _LARGEST_HEAD) for part in parts[:3])
+        if header is None or parent is None or metadata is None:
             return
-        message = Message(channel, header, parent, metadata, content, parts[4:], bytes(parts[3]))
+        raw = bytes(parts[3]) if len(parts[3]) <= _LARGEST_CONTENT else self._too_large(len(parts[3]), parent)
+        content = parse_object(raw, _LARGEST_CONTENT)
+        if content is None:
+            return
+        message = Message(channel, header, parent, metadata, content, parts[4:], raw)
         passing = self._screen.admit(message)
         if passing is None:
             return
@@ -217,6 +224,13 @@ class Connection:
         if passing.channel:
             with contextlib.suppress(ValueError):  # not JSON that every reader understands
                 self._relay.deliver(channel, str(parent.get("msg_id")), passing.parts())
+
+    def _too_large(self, size: int, parent: dict[str, Any]) -> bytes:
+        """Say that a message was dropped, and return what a client that waits for it gets instead."""
+        text = f"{size / 2**20:,.0f} MiB in one message; {_LARGEST_CONTENT // 2**20} may pass"
+        self._relay.publish("stream", {"name": "stderr", "text": f"[not shown: {text}]\n"}, parent)
+        error = {"status": "error", "ename": "MessageTooLarge", "evalue": text, "traceback": []}
+        return json.dumps(error).encode()
 
     def _on_full(self, is_full: bool) -> None:
         if self._link is not None:

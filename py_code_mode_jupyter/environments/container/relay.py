@@ -213,8 +213,10 @@ class Relay:
             self._stuck_since = 0.0
 
 
-def parse_object(part: Any) -> dict[str, Any] | None:
-    """Return the JSON object in a part of a message, None if it is something else."""
+def parse_object(part: Any, most: int) -> dict[str, Any] | None:
+    """Return the JSON object in a part of a message, None if it is something else, or larger than `most`."""
+    if len(part) > most:
+        return None
     try:
         found = json.loads(bytes(part))
     except (ValueError, RecursionError):

@@ -184,10 +184,17 @@ class Filter:
             return {**content, "data": data, "metadata": metadata}
         if kind == "kernel_info_reply":
             return {**content, "help_links": _links(content.get("help_links"))}
+        body = content.get("body")
+        if kind == "debug_reply" and isinstance(body, dict) and "data" in body:
+            # A variable that the debugger renders, in the page and as trusted.
+            data, metadata = self._bundles.reduce(body["data"], body.get("metadata"))
+            return {**content, "body": {**body, "data": data, "metadata": metadata}}
         return content
 
     def _execute_reply(self, content: Content) -> Content:
         found = {**content, "payload": self._payloads(content.get("payload"))}
+        if "traceback" in content:
+            found["traceback"] = _lines(content["traceback"])
         expressions = content.get("user_expressions")
         if isinstance(expressions, dict):
             found["user_expressions"] = {key: self._expression(one) for key, one in expressions.items()}
@@ -232,12 +239,15 @@ class Filter:
 
 def _error(message: Message) -> Content:
     content = message.content
-    lines = content.get("traceback")
     return {
         "ename": str(content.get("ename", "")),
         "evalue": str(content.get("evalue", "")),
-        "traceback": [harmless_text(str(line)) for line in lines] if isinstance(lines, list) else [],
+        "traceback": _lines(content.get("traceback")),
     }
+
+
+def _lines(traceback: Any) -> list[str]:
+    return [harmless_text(str(line)) for line in traceback] if isinstance(traceback, list) else []
 
 
 def _shutdown(message: Message) -> Content:
