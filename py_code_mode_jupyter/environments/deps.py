@@ -215,14 +215,16 @@ class Deps:
 
     def install(self, specs: Iterable[str]) -> DepsChange:
         """Install what is not there yet, without recording it."""
-        wanted = [parse_dependency(spec) for spec in specs]
-        missing = [r for r in wanted if not self._has(r)]
+        missing, present = self.missing(specs)
         if missing:
-            self._run_installer([str(r) for r in missing])
-        return DepsChange(
-            installed=tuple(map(str, missing)),
-            already_present=tuple(str(r) for r in wanted if r not in missing),
-        )
+            self._run_installer(missing)
+        return DepsChange(installed=missing, already_present=present)
+
+    def missing(self, specs: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return which packages are not there yet, and which are."""
+        wanted = [parse_dependency(spec) for spec in specs]
+        missing = [one for one in wanted if not self._has(one)]
+        return tuple(map(str, missing)), tuple(str(one) for one in wanted if one not in missing)
 
     def _has(self, wanted: Dependency) -> bool:
         return self._site.has(wanted)
@@ -253,7 +255,8 @@ class Deps:
             raise RuntimeDepsDisabledError(
                 spec,
                 "Packages cannot be changed in this session: it was started with allow_runtime_deps=False.",
-                remedy="Name what is needed in the configuration's deps or in the storage before the start.",
+                remedy="Name what is needed in the configuration's deps, or have the storage record it and "
+                "start the session with sync_deps_on_start=True.",
             )
 
 

@@ -204,7 +204,7 @@ class BaseExecutor(abc.ABC):
                 self._current = None
             took = time.perf_counter() - started
             if stopped is not None:
-                ending = _timed_out(ending, stopped, limit)
+                ending = _timed_out(ending, stopped or self._interrupted, limit)
             elif ending.status is RunStatus.DIED:
                 ending = _died(ending)
             lost = ending.status is RunStatus.DIED or bool(stopped)
@@ -239,6 +239,11 @@ class BaseExecutor(abc.ABC):
         _log.warning("%s executor: %s", self.name, sentence)
         await run
         return sentence
+
+    @property
+    def _interrupted(self) -> str:
+        """Say how a run ended that took too long and stopped when it was interrupted."""
+        return "The code was interrupted; the session's variables are kept."
 
     def _is_preserved(self, request: RunRequest, lost_now: bool) -> bool:
         """Say a loss twice: by the run that saw it, and by the next of the user's, which starts afresh."""
@@ -371,10 +376,9 @@ async def _to_the_end(work: Coroutine[Any, Any, _T]) -> _T:
     return task.result()
 
 
-def _timed_out(ending: RunEnding, stopped: str, limit: float) -> RunEnding:
-    """Turn the ending of a run that the ladder stopped into a timeout."""
-    what = stopped or "The code was interrupted; the session's variables are kept."
-    message = f"The run took longer than {limit:g} s. {what}"
+def _timed_out(ending: RunEnding, how: str, limit: float) -> RunEnding:
+    """Turn the ending of a run that the ladder stopped into a timeout; `how` says what it took."""
+    message = f"The run took longer than {limit:g} s. {how}"
     traceback = ending.exception.traceback if ending.exception else ""
     frames = ending.exception.frames if ending.exception else ()
     text = f"{traceback}\nTimeoutError: {message}".lstrip()

@@ -66,6 +66,8 @@ def test_a_kernel_killed_from_inside_is_restarted_and_the_notebook_goes_on(noteb
     run(notebook, "slider")
     before = notebook.kernel()
     notebook.begin(NUMBERS["kill"])
+    said = "The kernel ended by itself with status 1"
+    until(lambda: said in notebook.text(NUMBERS["kill"]), "the cell shows why its kernel has gone")
     notebook.page.locator(".jp-Dialog").get_by_text("restart automatically").wait_for()
     notebook.page.locator(".jp-Dialog .jp-mod-accept").click()
     notebook.wait_until_ready()

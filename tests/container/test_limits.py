@@ -10,7 +10,12 @@ import pytest
 
 from py_code_mode_jupyter import FileStorage, RunStatus, Session
 from py_code_mode_jupyter.environments.container import options as container_options
-from py_code_mode_jupyter.errors import ConfigurationError, EngineError, ExecutorStartError
+from py_code_mode_jupyter.errors import (
+    ConfigurationError,
+    EngineError,
+    ExecutorStartError,
+    ExecutorStateError,
+)
 from py_code_mode_jupyter.execution import ContainerConfig, ContainerExecutor
 
 from .conftest import TOKEN, Open, of_process
@@ -171,6 +176,18 @@ async def test_a_session_keeps_its_container_and_fresh_runs_do_not(
         assert (await session.run("artifacts.save('x', 1)")).is_ok
         assert (await session.run("artifacts.load('x')")).value == 1
         assert len(of_process(engine)) <= 1
+        for _ in range(2):
+            died = await session.run("import os; os._exit(4)")
+            assert "ended by itself with status 4" in str(died.error)
+            late = await session.run("while True: pass", timeout=0.3)
+            assert (late.status, late.state_preserved) == ("timeout", False)
+            assert "kept" not in str(late.error)
+            assert (await session.run("1 + 1")).value == 2
+        assert (await session.run("x + 1", variables={"x": 1})).value == 2
+        with pytest.raises(ExecutorStateError, match="no variable outlives a run"):
+            await session.put("x", 1)
+        with pytest.raises(ExecutorStateError, match="no variable outlives a run"):
+            await session.get("x")
 
 
 async def test_twenty_sessions_at_once(open_session: Open) -> None:

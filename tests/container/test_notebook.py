@@ -103,6 +103,37 @@ async def test_a_client_stays_connected_over_a_restart_and_misses_nothing(start:
         assert await kernel.text(f"print({number})") == f"{number}\n"
 
 
+DEATHS = {
+    "import os; os._exit(3)": "The kernel ended by itself with status 3",
+    "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)": "killed by SIGSEGV: a segmentation fault",
+    "many = [b'x' * 2**20 for _ in range(10_000)]": "reached the container's memory limit of 512 MiB",
+}
+
+
+@pytest.mark.parametrize(("code", "reason"), DEATHS.items(), ids=DEATHS.values())
+async def test_a_cell_whose_kernel_died_shows_why(start: Start, code: str, reason: str) -> None:
+    kernel = await start()
+    asked = kernel.client.execute(code, allow_stdin=False)
+    while (message := await kernel.client.get_iopub_msg(timeout=WAIT))["msg_type"] != "stream":
+        pass
+    assert message["parent_header"]["msg_id"] == asked
+    assert message["content"]["name"] == "stderr"
+    assert reason in message["content"]["text"]
+    await kernel.manager.restart_kernel(now=True)
+    assert await kernel.text("1 + 1") == "2"
+
+
+async def test_a_kernel_that_was_ended_on_purpose_says_nothing(start: Start) -> None:
+    kernel = await start()
+    await kernel.text("print('here')")
+    for _ in range(2):
+        await kernel.manager.restart_kernel(now=True)
+        await kernel.client.wait_for_ready(timeout=WAIT)
+        reply, shown = await kernel.run("1")
+        assert reply["status"] == "ok"
+        assert [content["text"] for kind, content in shown if kind == "stream"] == []
+
+
 async def test_interrupt_and_input_work_as_in_any_kernel(start: Start) -> None:
     kernel = await start()
     asked = kernel.client.execute("import time\nprint('begun')\nwhile True: time.sleep(1)")

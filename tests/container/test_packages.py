@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from py_code_mode_jupyter import FileStorage, Session
+from py_code_mode_jupyter.environments.container.images import BASE, layer_name
 from py_code_mode_jupyter.errors import DependencyInstallError, RuntimeDepsDisabledError
 from py_code_mode_jupyter.execution import ContainerConfig, ContainerExecutor
 
@@ -22,7 +26,7 @@ ALLOWED = {"allow_runtime_deps": True}
 
 
 @pytest.fixture(scope="session")
-def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one wheel, made here."""
     folder = tmp_path_factory.mktemp("wheels")
     source = tmp_path_factory.mktemp("tiny")
@@ -34,6 +38,24 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=60)
     return folder
+
+
+@pytest.fixture
+def wheelhouse(tmp_path: Path, tiny: Path) -> Path:
+    """The same, in a folder of whose files no other test makes layers."""
+    folder = tmp_path / "wheelhouse"
+    shutil.copytree(tiny, folder)
+    (folder / f"{uuid.uuid4().hex}.txt").touch()
+    return folder
+
+
+@pytest.fixture
+def layer(engine: Engine, wheelhouse: Path) -> Iterator[str]:
+    """The name of the layer with this wheel, removed after the test."""
+    name = layer_name(engine.image(BASE)["Id"], ("tiny",), wheelhouse)
+    yield name
+    if engine.has_image(name):
+        engine.client.remove_image(name)
 
 
 async def test_packages_come_from_a_wheelhouse_where_there_is_no_network(
@@ -89,26 +111,53 @@ async def test_packages_that_do_not_fit_are_said_and_the_session_goes_on(
 
 
 async def test_configured_packages_are_a_layer_that_locked_code_cannot_change(
-    open_session: Open, wheelhouse: Path, engine: Engine
+    open_session: Open, wheelhouse: Path, engine: Engine, layer: str
 ) -> None:
-    def layers() -> set[str]:
-        return {name for one in engine.images() for name in one["RepoTags"] or () if ":deps-" in name}
+    assert not engine.has_image(layer)
+    async with open_session(deps=("tiny",), wheelhouse=wheelhouse) as session:
+        assert (await session.run("import tiny; tiny.answer")).value == 42
+        result = await session.run("open(tiny.__file__, 'w').write('answer = 0')")
+        assert result.exception is not None
+        assert session.supports("deps_lock_enforced")
+    made = engine.image(layer)["Id"]
+    async with open_session(deps=("tiny",), wheelhouse=wheelhouse) as session:
+        assert (await session.run("import tiny; tiny.answer")).value == 42
+    assert engine.image(layer)["Id"] == made  # it is used again
 
-    before = layers()
-    try:
-        async with open_session(deps=("tiny",), wheelhouse=wheelhouse) as session:
+
+async def test_recorded_packages_become_a_layer_of_a_locked_container(
+    wheelhouse: Path, engine: Engine, storage: FileStorage, layer: str
+) -> None:
+    config = ContainerConfig(auth_token=TOKEN, network_disabled=True, wheelhouse=wheelhouse)
+    storage.deps.add("tiny")
+    async with Session(storage, ContainerExecutor(config), sync_deps_on_start=True) as session:
+        result = await session.run("import tiny; tiny.answer")
+        assert (result.value, result.state_preserved) == (42, True)
+        await session.run("kept = 1")
+        assert (await session.sync_deps()).already_present == ("tiny",)
+        assert (await session.run("kept")).value == 1
+        storage.deps.add("nowhere")
+        assert (await session.sync_deps()).failed == ("nowhere",)
+        assert (await session.run("kept")).value == 1
+        assert (await session.run("import os; os._exit(1)")).status == "died"
+        assert (await session.run("import tiny; tiny.answer")).value == 42
+        with pytest.raises(RuntimeDepsDisabledError, match="sync_deps_on_start=True"):
+            await session.add_dep("six")
+    assert engine.has_image(layer)
+    with pytest.raises(DependencyInstallError, match="nowhere"):
+        await Session(storage, ContainerExecutor(config), sync_deps_on_start=True).start()
+    assert of_process(engine) == {}
+
+
+@pytest.mark.usefixtures("layer")
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_every_run_of_its_own_container_has_the_configured_packages(
+    open_session: Open, wheelhouse: Path, allowed: bool
+) -> None:
+    fields = {"deps": ("tiny",), "wheelhouse": wheelhouse, "allow_runtime_deps": allowed}
+    async with open_session(fresh_per_run=True, **fields) as session:
+        for _ in range(2):
             assert (await session.run("import tiny; tiny.answer")).value == 42
-            result = await session.run("open(tiny.__file__, 'w').write('answer = 0')")
-            assert result.exception is not None
-            assert session.supports("deps_lock_enforced")
-        made = layers() - before
-        assert len(made) == 1
-        async with open_session(deps=("tiny",), wheelhouse=wheelhouse) as session:
-            assert (await session.run("import tiny; tiny.answer")).value == 42
-        assert layers() - before == made  # it is used again
-    finally:
-        for name in layers() - before:
-            engine.client.remove_image(name)
 
 
 async def test_configured_packages_that_cannot_be_had_fail_the_start(

@@ -45,6 +45,8 @@ class Connection:
         Lets the harmless part of the kernel's messages through.
     serve
         Answers the requests on the kernel's private channel.
+    shows_death
+        Whether clients are shown why a kernel ended that nobody wanted to end.
 
     Attributes
     ----------
@@ -52,10 +54,13 @@ class Connection:
         Resolves with a sentence when the kernel that was last adopted has ended.
     """
 
-    def __init__(self, local: dict[str, Any], screen: Filter, serve: Serve) -> None:
+    def __init__(
+        self, local: dict[str, Any], screen: Filter, serve: Serve, *, shows_death: bool = False
+    ) -> None:
         self.died: concurrent.futures.Future[str] = concurrent.futures.Future()
         self._screen = screen
         self._serve = serve
+        self._shows_death = shows_death
         self._link: Link | None = None
         self._tunnel: Tunnel | None = None
         self._generation = 0
@@ -240,7 +245,7 @@ class Connection:
         if event.get("event") == "died":
             self._last_death = event.get("generation"), str(event.get("reason"))[:_LONGEST_REASON]
             if event.get("generation") == self._generation:
-                self.die(self._last_death[1])
+                self._end_unwanted(self._last_death[1])
 
     def _on_nonsense(self) -> None:
         """End the link with a kernel whose private channel brought no request; called by the tunnel."""
@@ -249,13 +254,22 @@ class Connection:
 
     def _on_lost(self, link: Link, reason: str) -> None:
         if link is self._link:
-            self.die(reason)
+            self._end_unwanted(reason)
+
+    def _end_unwanted(self, reason: str) -> None:
+        """Take note that the kernel has ended, and say why where its code was running."""
+        if self._shows_death and not self.died.done():
+            _log.warning("The kernel of a container has ended: %s", reason)
+            text = f"{reason} Its variables are lost.\n"
+            self._relay.publish("stream", {"name": "stderr", "text": text}, self._relay.current_run)
+        self.die(reason)
 
     # The end
 
     def die(self, reason: str) -> None:
         """Take note that the kernel has ended."""
         self._relay.is_alive = False
+        self._relay.forget_runs()
         if not self.died.done():
             self.died.set_result(reason)
 

@@ -160,7 +160,9 @@ class ContainerEnvironment:
         online = not self.config.network_disabled
         screen = Filter(online=online, extra=self._extra, is_on=self.config.filter_output)
         assert self.broker is not None
-        self._connection = Connection(connection, screen, self.broker.answer)
+        self._connection = Connection(
+            connection, screen, self.broker.answer, shows_death=not self._is_session
+        )
 
     async def _launch(self) -> None:
         """Make a container, or go to the one that is published, and wait for its kernel."""
@@ -174,7 +176,8 @@ class ContainerEnvironment:
             await connection.attach(stream, self._first_line(), self.config.auth_token, timeout)
         await self._begin(connection)
         if self._wants_layer:
-            await self.add_layer(self.config.deps)
+            await self.take_layer(self.config.deps)
+            await self._launch()
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -186,7 +189,7 @@ class ContainerEnvironment:
         engine = self._engine = self._engine or Engine(self.config.docker_host)
         reaper.reap_once(engine)
         self._about = images.check_image(engine, self._image)
-        self._take_layer(engine)
+        self._take_ready_layer(engine)
         network = None if self.config.network_disabled else engine.network()
         options = container_options(self.config, self._about["Id"], network, is_session=self._is_session)
         # Each is kept at once: a start that is cancelled here has to find what it is to remove.
@@ -290,11 +293,13 @@ class ContainerEnvironment:
                 return
         await self._off_loop(self._discard)
         await self._launch()
+        if self.config.deps and self.config.allow_runtime_deps and self.broker is not None:
+            await self._off_loop(self.broker.deps.install, self.config.deps)
 
     async def discard(self) -> None:
         """Remove the container; `relaunch` makes another."""
         await self._off_loop(self._discard)
-        self._connected().die("The container was used for one run only.")
+        self._connected().die("The container was for one run only.")
 
     def _discard(self) -> None:
         """Remove the container; the local sockets stay. It blocks."""
@@ -331,7 +336,7 @@ class ContainerEnvironment:
 
     # Packages
 
-    def _take_layer(self, engine: Engine) -> None:
+    def _take_ready_layer(self, engine: Engine) -> None:
         """Begin with the image that holds the configured packages, if it was made before."""
         if not self._wants_layer:
             return
@@ -345,18 +350,17 @@ class ContainerEnvironment:
         is_locked = not self.config.allow_runtime_deps
         return bool(self.config.deps) and is_locked and self._image == self.config.image
 
-    async def add_layer(self, specs: Sequence[str]) -> None:
-        """Go on in a container of an image with these packages added; what was in this one is lost.
+    async def take_layer(self, specs: Sequence[str]) -> None:
+        """Remove the container, and have `relaunch` make one of an image with these packages added.
 
         Raises
         ------
         DependencyInstallError
-            They could not be installed.
+            They could not be installed; the container is still there.
         """
         name = await self._off_loop(self._make_layer, tuple(specs))
         await self._off_loop(self._discard)
         self._image = name
-        await self._launch()
 
     def _make_layer(self, specs: Sequence[str]) -> str:
         from .packages import make_layer

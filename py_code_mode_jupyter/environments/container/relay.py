@@ -67,6 +67,8 @@ class Relay:
         self._context = zmq.Context(io_threads=1)
         self._sockets: dict[str, WatchedSocket] = {}
         self._asked: OrderedDict[str, list[bytes]] = OrderedDict()
+        self._runs: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._last_run: dict[str, Any] = {}
         self._waiting: deque[list[Any]] = deque()
         self._size = 0
         self._is_full = False
@@ -144,10 +146,26 @@ class Relay:
             return
         with contextlib.suppress(ValueError, KeyError, TypeError):
             if channel != STDIN:
-                self._asked[str(json.loads(rest[1])["msg_id"])] = identities
-        if len(self._asked) > _OPEN_REQUESTS:
-            self._asked.popitem(last=False)
+                self._expect(json.loads(rest[1]), identities)
         self._forward(channel, rest[1:])
+
+    def _expect(self, header: dict[str, Any], identities: list[bytes]) -> None:
+        """Remember who is to get the reply to a request."""
+        self._asked[str(header["msg_id"])] = identities
+        if header["msg_type"] == "execute_request":
+            self._runs[str(header["msg_id"])] = header
+        for memory in (self._asked, self._runs):
+            if len(memory) > _OPEN_REQUESTS:
+                memory.popitem(last=False)
+
+    @property
+    def current_run(self) -> dict[str, Any]:
+        """The header of the first request to run code that has no reply yet, else of the last one."""
+        return next(iter(self._runs.values()), self._last_run)
+
+    def forget_runs(self) -> None:
+        """Take all requests to run code for lost: the kernel that had them has ended."""
+        self._runs.clear()
 
     # From the container
 
@@ -159,6 +177,8 @@ class Relay:
             return
         # Somebody is asked for input where the code came from, whose reply is still to come.
         asked = self._asked.get(parent_id) if channel == STDIN else self._asked.pop(parent_id, None)
+        if channel == SHELL and parent_id in self._runs:
+            self._last_run = self._runs.pop(parent_id)
         if asked is None:
             _log.debug("A reply that nobody here asked for was dropped.")
             return
