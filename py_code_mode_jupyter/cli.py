@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 
@@ -33,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", _doctor, "say what works here, what does not, and how to mend it", engine)
     reap = _add(commands, "reap", _reap, "remove containers and folders whose makers have ended", engine)
     reap.add_argument("--network", action="store_true", help="and the network, if nothing uses it")
+    reap.add_argument(
+        "--layers", action="store_true", help="and the images with packages added, if nothing uses them"
+    )
     image = commands.add_parser("image", help="build, list and check the images of the container")
     images = image.add_subparsers(required=True, metavar="ACTION")
     build = _add(images, "build", _build, "build an image", engine)
@@ -77,23 +81,22 @@ def _reap(options: argparse.Namespace) -> int:
     import tempfile
     from pathlib import Path
 
-    from .environments.container import reaper
+    from .environments.container import images, reaper
     from .environments.container.engine import Engine
     from .environments.folder import sweep
 
-    folders = sweep(Path(tempfile.gettempdir()))
-    for folder in folders:
-        print(f"removed {folder}")
-    engine = Engine(options.docker_host)
+    removed = [f"{folder}" for folder in sweep(Path(tempfile.gettempdir()))]
     try:
-        names = reaper.reap(engine)
-        for name in names:
-            print(f"removed container {name}")
-        if options.network and engine.remove_network():
-            print("removed the network, which nothing used")
+        with contextlib.closing(Engine(options.docker_host)) as engine:
+            removed += [f"container {name}" for name in reaper.reap(engine)]
+            if options.layers:
+                removed += [f"image {name}" for name in images.remove_layers(engine)]
+            if options.network and engine.remove_network():
+                removed.append("the network, which nothing used")
     finally:
-        engine.close()
-    if not names and not folders:
+        for what in removed:
+            print(f"removed {what}")
+    if not removed:
         print("Nothing was left over.")
     return 0
 
@@ -115,11 +118,6 @@ def _build(options: argparse.Namespace) -> int:
         engine.close()
     print(f"Built {name}.")
     return 0
-
-
-def _say(line: str) -> None:
-    if line:
-        print(line, flush=True)
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -442,7 +442,8 @@ class ContainerConfig(_Base):
         self._set("disk_limit", disk)
         _whole("pids_limit", self.pids_limit, _FEWEST_PROCESSES, "processes")
         if self.cpu_quota is not None:
-            _whole("cpu_quota", self.cpu_quota, _SMALLEST_QUOTA, "microseconds per 100 ms")
+            unit = "microseconds per 100 ms (100,000 is one CPU)"
+            _whole("cpu_quota", self.cpu_quota, _SMALLEST_QUOTA, unit)
 
     def _check_publish(self) -> None:
         if self.publish is None:

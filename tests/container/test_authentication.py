@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,7 +19,12 @@ from websockets.sync.client import connect
 from py_code_mode_jupyter import FileStorage, Session
 from py_code_mode_jupyter.environments.container.images import BASE
 from py_code_mode_jupyter.environments.container.options import container_options
-from py_code_mode_jupyter.errors import AuthenticationError, ConfigurationError, ExecutorStartError
+from py_code_mode_jupyter.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    EngineError,
+    ExecutorStartError,
+)
 from py_code_mode_jupyter.execution import ContainerConfig, ContainerExecutor
 
 from .conftest import TOKEN, WAIT, Open, of_process, until
@@ -219,6 +226,34 @@ async def test_a_client_elsewhere_with_another_token_is_told(published: str, sto
     nobody = ContainerConfig(auth_token=TOKEN, remote_url="http://127.0.0.1:9")
     with pytest.raises(ExecutorStartError, match="No container answers"):
         await Session(storage, ContainerExecutor(nobody)).start()
+
+
+class NotOurs(http.server.BaseHTTPRequestHandler):
+    """A server of something else."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("protocol", "how"), [("HTTP/1.1", "with status 501"), ("HTTP/1.0", "in a way")])
+async def test_a_server_that_is_no_container_of_ours_is_said(
+    storage: FileStorage, protocol: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NotOurs, "protocol_version", protocol)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), NotOurs) as server:
+        threading.Thread(target=server.serve_forever).start()
+        config = ContainerConfig(auth_token=TOKEN, remote_url=f"http://127.0.0.1:{server.server_port}")
+        try:
+            with pytest.raises(ExecutorStartError, match=f"What answered {how}.* is no container"):
+                await Session(storage, ContainerExecutor(config)).start()
+        finally:
+            server.shutdown()
+
+
+async def test_a_port_that_is_taken_is_said(published: str, storage: FileStorage) -> None:
+    config = ContainerConfig(auth_token=TOKEN, publish=published)
+    with pytest.raises(EngineError, match="publish=0 takes a free one"):
+        await Session(storage, ContainerExecutor(config)).start()
 
 
 # The table of the specification, on the host and inside

@@ -125,6 +125,34 @@ def test_every_container_holds_what_every_environment_holds() -> None:
     assert named == {*PACKAGES}
 
 
+@pytest.mark.usefixtures("engine")
+def test_a_tag_that_is_none_is_said(capsys: Capture) -> None:
+    assert main(["image", "build", "--tag", "BAD TAG"]) == 1
+    assert "No image can have the name 'BAD TAG'. Give one such as" in capsys.readouterr().err
+
+
+def test_layers_with_packages_are_removed_where_that_is_wished(
+    engine: Engine, capsys: Capture, tmp_path: Path
+) -> None:
+    # Of an image of our own: that of a layer which other tests have just made would go as well.
+    name = container_images.layer_name(tmp_path.name, ("tiny",), None)
+    container_images.add_layer(engine, engine.image("py-code-mode:base")["Id"], tmp_path, name)
+    others = [one for one in container_images.layers(engine) if one != name]
+    made = [engine.client.create_container(one, entrypoint=["none"])["Id"] for one in others]
+    try:
+        assert main(["reap"]) == 0
+        assert engine.has_image(name)
+        capsys.readouterr()
+        assert main(["reap", "--layers"]) == 0
+        assert capsys.readouterr().out == f"removed image {name}\n"
+        assert not engine.has_image(name)
+        assert main(["reap", "--layers"]) == 0
+        assert capsys.readouterr().out == "Nothing was left over.\n"
+    finally:
+        for number in made:
+            engine.remove(number)
+
+
 def test_the_doctor_finds_everything_well(engine: Engine, capsys: Capture) -> None:
     assert main(["doctor"]) == 0, capsys.readouterr().out
     text = capsys.readouterr().out

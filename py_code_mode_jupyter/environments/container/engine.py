@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, final
@@ -23,6 +24,14 @@ _TIMEOUT = 60
 _NETWORK = "py-code-mode"
 _USUAL = "unix:///var/run/docker.sock"
 _INSTALL = "Install it: pip install 'py_code_mode_jupyter[container]'."
+_REMEDIES = (
+    (re.compile("runtime"), "`docker info` lists the runtimes that this engine has."),
+    (
+        re.compile("already allocated|already in use"),
+        "Publish another port; publish=0 takes a free one, which stats() names.",
+    ),
+)
+"""What to do where an engine's refusal matches."""
 _versions: dict[str, str] = {}
 
 
@@ -43,7 +52,7 @@ class Engine:
 
     def __init__(self, docker_host: str | None = None) -> None:
         self.docker_host = docker_host or os.environ.get("DOCKER_HOST", "")
-        with self._told():
+        with self.told():
             self.client = _client(docker_host)
 
     def close(self) -> None:
@@ -51,7 +60,7 @@ class Engine:
         self.client.close()
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self) -> Iterator[None]:
         """Turn failures of the library, of the connection and of the engine into ours."""
         try:
             import docker.errors
@@ -64,7 +73,9 @@ class Engine:
         except docker.errors.APIError as error:
             said = str(error.explanation or error)
             raise EngineError(
-                f"The container engine refused: {said}", docker_host=self.docker_host
+                f"The container engine refused: {said}",
+                docker_host=self.docker_host,
+                remedy=next((remedy for words, remedy in _REMEDIES if words.search(said)), ""),
             ) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise self._unreachable(error) from error
@@ -85,29 +96,27 @@ class Engine:
             remedy = "Add the user to the group docker (sudo usermod -aG docker $USER) and log in again."
         elif number in (errno.ENOENT, errno.ECONNREFUSED):
             message = f"No container engine answers at {where}."
-            remedy = (
-                "Install Docker, or start it: sudo systemctl start docker; `jupyter pcm doctor` says more."
-            )
+            remedy = "Install Docker, or start it: sudo systemctl start docker."
         else:
             message = f"The container engine at {where} cannot be used: {error}."
-            remedy = "Look at `docker version`; `jupyter pcm doctor` says more."
+            remedy = "Look at `docker version`."
         return EngineError(message, docker_host=self.docker_host, remedy=remedy)
 
     def version(self) -> dict[str, Any]:
         """Return which engine it is."""
-        with self._told():
+        with self.told():
             return dict(self.client.version())
 
     def info(self) -> dict[str, Any]:
         """Return what the engine can do."""
-        with self._told():
+        with self.told():
             return dict(self.client.info())
 
     # Images
 
     def images(self) -> list[dict[str, Any]]:
         """Return all images with our label."""
-        with self._told():
+        with self.told():
             return list(
                 self.client.images(filters={"label": "org.opencontainers.image.title=py_code_mode_jupyter"})
             )
@@ -122,14 +131,24 @@ class Engine:
         """
         import docker.errors
 
-        with self._told():
+        with self.told():
             try:
                 return dict(self.client.inspect_image(name))
             except docker.errors.ImageNotFound as error:
-                command = "jupyter pcm image build"
-                raise ImageError(
-                    name, f"There is no image {name}.", remedy=f"Build it: {command}."
-                ) from error
+                raise ImageError(name, f"There is no image {name}.", remedy=_how_to_get(name)) from error
+
+    def remove_image(self, name: str) -> bool:
+        """Remove an image if no container uses it, and return whether that was so."""
+        import docker.errors
+
+        with self.told():
+            try:
+                self.client.remove_image(name)
+            except docker.errors.APIError as error:
+                if error.status_code != 409:
+                    raise
+                return False
+        return True
 
     def has_image(self, name: str) -> bool:
         """Return whether there is an image of this name."""
@@ -149,7 +168,7 @@ class Engine:
         EngineError
             It was refused, or one of its limits would have been ignored.
         """
-        with self._told():
+        with self.told():
             config = self.client.create_container_config(**options["config"])
             config["HostConfig"] = self.client.create_host_config(**options["host"])
             made = self.client.create_container_from_config(config)
@@ -165,21 +184,21 @@ class Engine:
 
     def attach(self, number: str) -> socket.socket:
         """Return the stream of a container's standard input and outputs, as a plain socket of our own."""
-        with self._told():
+        with self.told():
             streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             attached = self.client.attach_socket(number, params=streams)
             return plain_socket(attached)
 
     def start(self, number: str) -> None:
         """Start a container."""
-        with self._told():
+        with self.told():
             self.client.start(number)
 
     def inspect(self, number: str) -> dict[str, Any] | None:
         """Return what the engine knows of a container, None if it has gone."""
         import docker.errors
 
-        with self._told():
+        with self.told():
             try:
                 return dict(self.client.inspect_container(number))
             except docker.errors.NotFound:
@@ -210,7 +229,7 @@ class Engine:
         """Forgive the engine that what is to go has gone, or is going."""
         import docker.errors
 
-        with self._told():
+        with self.told():
             try:
                 yield
             except docker.errors.APIError as error:
@@ -219,7 +238,7 @@ class Engine:
 
     def containers(self) -> list[dict[str, Any]]:
         """Return all containers that we made, of every state."""
-        with self._told():
+        with self.told():
             return list(self.client.containers(all=True, filters={"label": OWNER}))
 
     # Networks
@@ -229,7 +248,7 @@ class Engine:
 
         It is a bridge of our own, over which containers cannot reach each other.
         """
-        with self._told():
+        with self.told():
             if not self.client.networks(names=[_NETWORK]):
                 self._make_network()
         return _NETWORK
@@ -253,12 +272,19 @@ class Engine:
         """Remove the network if no container uses it, and return whether that was so."""
         import docker.errors
 
-        with self._told():
+        with self.told():
             try:
                 self.client.remove_network(_NETWORK)
             except docker.errors.APIError:
                 return False
         return True
+
+
+def _how_to_get(name: str) -> str:
+    usual = {"py-code-mode:base": "", "py-code-mode:tools": " tools"}
+    if name in usual:
+        return f"Build it: jupyter pcm image build{usual[name]}."
+    return f"`jupyter pcm image list` shows which there are; jupyter pcm image build --tag {name} makes it."
 
 
 def _client(docker_host: str | None) -> docker.APIClient:

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 CONTENT = f"{NAME}.content"
 VERSION = "org.opencontainers.image.version"
 BASE, TOOLS = "py-code-mode:base", "py-code-mode:tools"
-_LAYERS = "py-code-mode"
+_LAYER = "py-code-mode:deps-"
 _SITE = "/deps"
 _STAMP = "/opt/py_code_mode_jupyter/content"
 _PACKAGE = Path(py_code_mode_jupyter.__file__).parent
 _LEFT_OUT = {"__pycache__", "labextension"}
 _BUILD = "Build it again: jupyter pcm image build."
-_PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
+_A_NAME = "Give one such as py-code-mode:mine."
+_BEHIND_A_PROXY = (
+    "Behind a proxy, or without a network, put ca.crt, pip.conf or a folder wheels into docker/build-extra "
+    "of a checkout, and build there."
+)
 
 
 def check_image(engine: Engine, name: str) -> dict[str, Any]:
@@ -52,9 +56,11 @@ def content_of(engine: Engine, image: str, labels: dict[str, str]) -> str:
     """Return the hash of an image's code: from its label, or where that is missing from its files."""
     if CONTENT in labels:
         return labels[CONTENT]
-    made = engine.client.create_container(image, entrypoint=["none"])
+    with engine.told():
+        made = engine.client.create_container(image, entrypoint=["none"])
     try:
-        stream, _ = engine.client.get_archive(made["Id"], _STAMP)
+        with engine.told():
+            stream, _ = engine.client.get_archive(made["Id"], _STAMP)
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
             file = archive.extractfile(archive.getmembers()[0])
             return file.read(100).decode() if file is not None else ""
@@ -116,31 +122,40 @@ def build(
     Raises
     ------
     EngineError
-        It could not be built; nothing half-made is left.
+        It could not be built. What the engine keeps of the steps that went well is its cache.
     ImageError
-        The tools image is to be built on a base image that is missing, or made from other code.
+        `tag` is no name; the tools image is to be built on a base image that is missing, or was made
+        from other code.
     """
+    from docker.utils import match_tag
+
     name = tag or {"base": BASE, "tools": TOOLS}[kind]
+    if not match_tag(name):
+        raise ImageError(name, f"No image can have the name {name!r}.", remedy=_A_NAME)
     if kind == "tools":  # it holds the code of what it begins with
         labels = check_image(engine, base or BASE)["Config"]["Labels"]
         check_content(base or BASE, content_of(engine, base or BASE, labels))
     with tempfile.TemporaryFile() as context:
         _pack_context(context)
         context.seek(0)
-        lines = engine.client.build(
-            fileobj=context,
-            custom_context=True,
-            dockerfile=f"docker/Dockerfile.{kind}",
-            tag=name,
-            buildargs={"BASE_IMAGE": base} if base else {},
-            labels={CONTENT: identity.content()},
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
+        with engine.told():
+            lines = engine.client.build(
+                fileobj=context,
+                custom_context=True,
+                dockerfile=f"docker/Dockerfile.{kind}",
+                tag=name,
+                buildargs={"BASE_IMAGE": base} if base else {},
+                labels={CONTENT: identity.content()},
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
         for line in lines:
             if "error" in line:
-                raise EngineError(f"The image {name} could not be built: {line['error'].strip()}")
+                raise EngineError(
+                    f"The image {name} could not be built: {line['error'].strip()}",
+                    remedy=f"What was printed before says why. {_BEHIND_A_PROXY}",
+                )
             say(str(line.get("stream", "")).rstrip())
     return name
 
@@ -214,21 +229,34 @@ def layer_name(image: str, specs: Sequence[str], wheelhouse: Path | None) -> str
     """Return the name of an image with packages added: the same for the same image and packages."""
     wheels = sorted(path.name for path in wheelhouse.iterdir()) if wheelhouse is not None else []
     key = hashlib.sha256("\0".join([image, *sorted(specs), "", *wheels]).encode()).hexdigest()[:16]
-    return f"{_LAYERS}:deps-{key}"
+    return f"{_LAYER}{key}"
 
 
 def add_layer(engine: Engine, image: str, folder: Path, name: str) -> None:
     """Make the image `name`: `image` with the packages in `folder`."""
     archive = io.BytesIO(b"".join(pack(folder)))
-    made = engine.client.create_container(image, entrypoint=["none"])
+    with engine.told():
+        made = engine.client.create_container(image, entrypoint=["none"])
     try:
-        engine.client.put_archive(made["Id"], _SITE, archive)
         repository, _, tag = name.partition(":")
         before = engine.image(image)["Config"]
         kept = [f"ENTRYPOINT {_json(before['Entrypoint'])}"]
-        engine.client.commit(made["Id"], repository=repository, tag=tag, changes=kept)
+        with engine.told():
+            engine.client.put_archive(made["Id"], _SITE, archive)
+            engine.client.commit(made["Id"], repository=repository, tag=tag, changes=kept)
     finally:
         engine.remove(made["Id"])
+
+
+def remove_layers(engine: Engine) -> list[str]:
+    """Remove the images with packages added that no container uses, and return their names."""
+    return [name for name in layers(engine) if engine.remove_image(name)]
+
+
+def layers(engine: Engine) -> list[str]:
+    """Return the names of all images with packages added."""
+    names = [name for about in engine.images() for name in about.get("RepoTags") or ()]
+    return sorted(name for name in names if name.startswith(_LAYER))
 
 
 def _json(items: Sequence[str]) -> str:

@@ -132,7 +132,9 @@ class Link(asyncio.Protocol):
         for event in self._protocol.events_received():
             self._handle(event)
         self._flush()
-        if (error := self._protocol.parser_exc) is not None and self._opened.done():
+        if (error := self._protocol.parser_exc or self._protocol.handshake_exc) is not None:
+            if not self._opened.done() and self._pieces is None:
+                self._opened.set_exception(_not_ours("in a way that is not understood"))
             self.end(f"What the container sent could not be understood: {error}.")
 
     def _handle(self, event: Any) -> None:
@@ -162,7 +164,7 @@ class Link(asyncio.Protocol):
                 )
             )
         else:
-            self._opened.set_exception(ExecutorStartError(f"The container answered with status {status}."))
+            self._opened.set_exception(_not_ours(f"with status {status}"))
 
     def _take(self, frame: bytes) -> None:
         try:
@@ -304,6 +306,13 @@ class _Pieces:
             self._left -= len(piece)
             found.append((self._kind, piece))
         return found
+
+
+def _not_ours(how: str) -> ExecutorStartError:
+    return ExecutorStartError(
+        f"What answered {how} is no container of py_code_mode_jupyter.",
+        remedy="Give a container's own address, without a path, as remote_url.",
+    )
 
 
 def _protocol(host: str) -> ClientProtocol:

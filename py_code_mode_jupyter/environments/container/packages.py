@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .environment import ContainerEnvironment
 
 _TIMEOUT = 600.0
-_LOCKED = "error: A container that runs cannot be changed; name the package in deps."
-_NO_WAY = "error: A container without network gets packages from a wheelhouse only, and has none."
 
 
 @final
@@ -56,12 +54,17 @@ class ContainerSite:
 
     def install(self, specs: Sequence[str], *, wheels_only: bool) -> Outcome:
         """Install packages; none is ever built."""
+        text = ", ".join(specs)
         if not self._config.allow_runtime_deps:
-            return Outcome(
-                False, "", "error: A container that runs cannot be changed; name the package in deps."
+            raise VenvError(
+                f"{text} cannot be added to a container that runs and is locked.",
+                remedy="Name it in the configuration's deps.",
             )
         if self._config.network_disabled and self._config.wheelhouse is None:
-            return Outcome(False, "", _NO_WAY)
+            raise VenvError(
+                f"{text} cannot be fetched: the container has no network, and no wheelhouse.",
+                remedy="Give the configuration a wheelhouse, which is a folder of wheels, or deps.",
+            )
         with tempfile.TemporaryDirectory(prefix="pcm-packages-") as folder:
             outcome = self._install_into(Path(folder), specs)
             if outcome.ok:
