@@ -19,8 +19,8 @@ _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+|\S+""")
 _QUOTED = re.compile(r""""([^"]*)"|'([^']*)'""")
 
 _ABOUT = """\
-Runs code in sessions: in this process, or in a virtual environment of its own. A session keeps its
-variables from run to run; all of them are closed when the notebook's kernel ends."""
+Runs code in sessions: in this process, in a virtual environment of its own, or in a container. A session
+keeps its variables from run to run; all of them are closed when the notebook's kernel ends."""
 _RUN = """\
 Runs the code behind the options, or the lines below %%pcm run. What it shows appears while it runs; the
 interrupt button stops it, and pressed twice gives it up. A run that fails ends the cell with an error."""
