@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
-PYTEST = $(BIN)/python -m pytest --reruns=2
+PYTEST = $(BIN)/python -m pytest --reruns=2 -rR
 NONE_CHOSEN := 5
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 # An editable install takes Python code from here, but copies these when it is made.
