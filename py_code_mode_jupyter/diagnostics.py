@@ -115,6 +115,7 @@ def _image(name: str) -> Callable[[Engine], Finding]:
     def look(engine: Engine) -> Finding:
         try:
             about = images.check_image(engine, name)
+            images.check_content(name, images.content_of(engine, name, about["Config"]["Labels"]))
         except CodeModeError as error:
             return Finding(name=f"image {name}", is_good=False, detail=error.message, remedy=error.remedy)
         size = about["Size"] / 2**20

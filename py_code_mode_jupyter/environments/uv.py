@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from ..errors import VenvError
 
@@ -67,25 +67,60 @@ def run_uv(
     VenvError
         uv is missing, or did not end within `timeout` seconds; it has been killed then.
     """
-    command = [find_uv(), "--color=never", "--no-progress", *map(str, arguments)]
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
-    try:
-        done = subprocess.run(
+    return Installer().run(arguments, timeout=timeout, variables=variables)
+
+
+@final
+class Installer:
+    """Runs uv, once at a time, and ends it when somebody else says so."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End what is running, and run nothing more."""
+        self._stopped = True
+        if self._process is not None:
+            self._process.kill()
+
+    def run(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        timeout: float,
+        variables: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        """Run uv as `run_uv` does; raises `VenvError` as well if it was stopped."""
+        command = [find_uv(), "--color=never", "--no-progress", *map(str, arguments)]
+        environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+        with subprocess.Popen(
             command,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout,
             env={**environment, **(variables or {})},
             stdin=subprocess.DEVNULL,
             # The user's uv settings count; those of the folder we happen to be in must not.
             cwd="/",
-        )
-    except subprocess.TimeoutExpired as error:
-        raise VenvError(
-            f"uv {arguments[0]} did not end within {timeout:g} s.",
-            remedy="Look at the connection to the package index; a start has more time with startup_timeout.",
-        ) from error
-    return Outcome(done.returncode == 0, done.stdout, _tail(done.stderr))
+        ) as process:
+            self._process = process
+            if self._stopped:
+                process.kill()
+            try:
+                stdout, stderr = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired as error:
+                raise VenvError(
+                    f"uv {arguments[0]} did not end within {timeout:g} s.",
+                    remedy="Look at the connection to the package index; a start has more time with "
+                    "startup_timeout.",
+                ) from error
+            finally:
+                process.kill()
+                self._process = None
+        if self._stopped:
+            raise VenvError("The installation was stopped, because what it was for has ended.")
+        return Outcome(process.returncode == 0, stdout, _tail(stderr))
 
 
 def _tail(text: str) -> str:

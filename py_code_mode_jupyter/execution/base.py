@@ -54,6 +54,7 @@ class BaseExecutor(abc.ABC):
 
     name: ClassVar[str]
     config: Any
+    _state_between_places = "dead"
 
     def __init__(self) -> None:
         self._runner: Runner | None = None
@@ -202,6 +203,7 @@ class BaseExecutor(abc.ABC):
                 ending, stopped = await self._until_end(runner, self._current, limit)
             finally:
                 self._current = None
+                await _to_the_end(self._after_run())
             took = time.perf_counter() - started
             if stopped is not None:
                 ending = _timed_out(ending, stopped or self._interrupted, limit)
@@ -209,6 +211,9 @@ class BaseExecutor(abc.ABC):
                 ending = _died(ending)
             lost = ending.status is RunStatus.DIED or bool(stopped)
             return _result(ending, collector, took, self._is_preserved(request, lost))
+
+    async def _after_run(self) -> None:  # noqa: B027 - most places have nothing to do
+        """Do what has to be done between this run and the next."""
 
     async def _revive(self, runner: Runner) -> None:
         if not runner.alive:
@@ -325,7 +330,7 @@ class BaseExecutor(abc.ABC):
         """Return what the place uses, and how many runs it has seen."""
         runner = self._place()
         busy = self._current is not None and not self._current.done()
-        state = "busy" if busy else "idle" if runner.alive else "dead"
+        state = "busy" if busy else "idle" if runner.alive else self._state_between_places
         general = {"executor": self.name, "state": state, "runs": self._runs}
         return {**general, "uptime": time.monotonic() - self._started_at, **await runner.stats()}
 

@@ -15,7 +15,7 @@ import zmq
 from jupyter_client.session import Session as WireSession
 
 from ..codec import Buffer, encode
-from ..errors import ExecutorStartError, NotPlainError
+from ..errors import ExecutorStartError, NotPlainError, TransferError
 from ..results import OutputSink, RunEnding, RunRequest, RunStatus
 from ..sandbox.sockets import WatchedSocket
 from .messages import ending_of, output_of
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _MAX_MESSAGE = 512 * 2**20
+_MAX_VARIABLES = 500 * 2**20
+_AT_ONCE = 2**20
+"""Bytes of a value that are decoded on the event loop; larger ones would hold it up."""
 _IDLE_GRACE = 5.0
 """Seconds that the idle status may trail the reply."""
 
@@ -71,6 +74,7 @@ class _Run:
         self.idle = False
         self.started = False
         self.interrupted = False
+        self.decoding: asyncio.Future[RunEnding] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     def replied(self, ending: RunEnding) -> None:
@@ -267,9 +271,14 @@ class KernelRunner:
         message = self._read(frames)
         if message is None or message.get("msg_type") != "execute_reply":
             return
-        run, content = self._of_run(message), message["content"]
-        if run is not None and run.ending is None and isinstance(content, dict):
-            run.replied(ending_of(content, message["buffers"]))
+        run, content, buffers = self._of_run(message), message["content"], message["buffers"]
+        if run is None or run.ending is not None or run.decoding is not None or not isinstance(content, dict):
+            return
+        if sum(map(len, buffers)) <= _AT_ONCE:
+            run.replied(ending_of(content, buffers))
+            return
+        run.decoding = asyncio.ensure_future(asyncio.to_thread(ending_of, content, buffers))
+        run.decoding.add_done_callback(lambda done: run.replied(done.result()))
 
     def _on_iopub(self, frames: list[zmq.Frame]) -> None:
         message = self._read(frames)
@@ -297,7 +306,14 @@ def _encoded(variables: Mapping[str, Any]) -> list[Buffer]:
     if not variables:
         return []
     try:
-        return encode(dict(variables))
+        buffers = encode(dict(variables))
+        size = sum(memoryview(buffer).nbytes for buffer in buffers)
+        if size > _MAX_VARIABLES:
+            raise TransferError(
+                f"The variables take {size / 2**20:,.0f} MiB; {_MAX_VARIABLES // 2**20} MiB may cross.",
+                remedy="Give them in several runs, upload a file, or save an artifact.",
+            )
+        return buffers
     except NotPlainError:
         for name, value in variables.items():
             _require_plain(name, value)

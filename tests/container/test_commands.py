@@ -104,7 +104,7 @@ def test_an_image_of_other_code_is_named_in_a_clear_error(
 
 def test_an_image_that_is_missing_says_how_to_build_it(engine: Engine, capsys: Capture) -> None:
     assert main(["image", "check", "py-code-mode:nowhere"]) == 1
-    assert "Build it: jupyter pcm image build" in capsys.readouterr().err
+    assert "jupyter pcm image build --tag py-code-mode:nowhere makes it." in capsys.readouterr().err
 
 
 def test_the_files_that_an_installed_wheel_builds_from_are_those_of_the_checkout() -> None:

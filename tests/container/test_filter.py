@@ -380,6 +380,31 @@ def test_a_page_that_asks_for_all_models_gets_those_that_may_pass() -> None:
     assert list(found.content["data"]["states"]) == ["good"]
 
 
+PATHS: dict[str, list[Any]] = {
+    "the prototype of all objects": ["__proto__", "get"],
+    "the prototype itself": ["__proto__"],
+    "the constructor": ["constructor", "prototype", "x"],
+    "a function that objects inherit": ["toString", "x"],
+    "a place that is not there": ["nowhere", "x"],
+    "behind the end of a list": ["many", 2],
+    "a name in a list": ["many", "map"],
+    "nothing": [],
+    "no path": ["value", ["x"]],
+}
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_binary_parts_of_a_model_go_only_where_its_state_has_room(path: list[Any]) -> None:
+    state = {**SLIDER, "many": [None, 1], "inner": {"a": {}}}
+    for good in (["data"], ["many", 0], ["inner", "a", "b"]):
+        found = Filter(online=False).admit(message("comm_open", opened(state, buffer_paths=[good])))
+        assert found is not None
+        assert found.content["data"]["buffer_paths"] == [good]
+    found = Filter(online=False).admit(message("comm_open", opened(state, buffer_paths=[["data"], path])))
+    assert found is not None
+    assert found.content["data"]["buffer_paths"] == []
+
+
 def test_messages_of_models_that_nobody_knows_do_not_pass() -> None:
     content = {"comm_id": "unknown", "data": {"method": "update", "state": {"value": 1}}}
     assert shown(content, kind="comm_msg") is None

@@ -134,6 +134,12 @@ async def test_plain_data_crosses_unchanged_both_ways(session: Session, value: A
     assert (await session.run(repr(value))).value == value
 
 
+async def test_a_value_of_many_parts_crosses_both_ways(session: Session) -> None:
+    many = [bytes([number % 256]) for number in range(20_000)]
+    result = await session.run("many, len(many)", variables={"many": many}, timeout=30)
+    assert result.value == (many, 20_000)
+
+
 async def test_infinity_and_nan_cross(session: Session) -> None:
     value = (await session.run("[float('inf'), float('nan')]")).value
     assert value[0] == math.inf

@@ -230,6 +230,38 @@ def test_a_table_with_changed_bytes_is_whole_or_refused(changes: list[tuple[int,
     str(table.to_pylist() if kind == "arrow" else table.to_dicts())
 
 
+def test_many_buffers_cross_as_one() -> None:
+    for value in ([b"x" * (i % 7) for i in range(20_000)], list(np.arange(20_000))):
+        buffers = encode(value)
+        assert len(buffers) == 2
+        assert decode(buffers) == value
+
+
+@pytest.mark.parametrize("sizes", [[3], [-1, 3], ["2"], [1, 1, 1], 7])
+def test_forged_sizes_of_joined_buffers_are_refused(sizes: Any) -> None:
+    tree = {"$": "joined", "sizes": sizes, "value": {"$": "bytes", "buffer": 1}}
+    with pytest.raises(TransferError):
+        decode([json.dumps(tree).encode(), b"ab"])
+
+
+def test_what_polars_would_write_out_in_full_is_refused() -> None:
+    lists = pa.array([[1] * 1000], pa.list_(pa.int64()))
+    numbers = pa.array([0] * 1000, pa.int32())
+    repeated = pa.table({"a": pa.DictionaryArray.from_arrays(numbers, lists)})
+    with pytest.raises(TransferError, match="refers by number"):
+        _table(_stream(repeated), "polars")
+    inside = pa.table({"s": pa.StructArray.from_arrays([repeated["a"].combine_chunks()], names=["a"])})
+    with pytest.raises(TransferError, match="refers by number"):
+        _table(_stream(inside), "polars")
+
+
+def test_tables_without_end_are_refused() -> None:
+    empty = json.loads(bytes(encode(pd.DataFrame())[0]))
+    assert len(decode([json.dumps([empty] * 1000).encode()])) == 1000
+    with pytest.raises(TransferError, match="more than 1000 tables"):
+        decode([json.dumps([empty] * 1001).encode()])
+
+
 def test_plain_data_is_bounded_because_objects_take_twenty_times_the_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

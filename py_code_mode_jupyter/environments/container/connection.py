@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import json
 import logging
+import math
 import socket
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -17,7 +18,7 @@ from ...sandbox.wire import CONTROL, IOPUB, SHELL, STDIN, WireError
 from .filtering import Filter, Message
 from .link import Link
 from .loop import LoopThread
-from .relay import Relay, parse_object
+from .relay import PATIENCE, Relay, parse_object
 from .tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -63,13 +64,16 @@ class Connection:
         self._shows_death = shows_death
         self._link: Link | None = None
         self._tunnel: Tunnel | None = None
+        self._ended_tunnels: list[Tunnel] = []
         self._generation = 0
         self._last_death: tuple[object, str] = None, ""
         self._thread = LoopThread()
         self._relay = self._thread.begin(self._open_relay(local)).result()
 
     async def _open_relay(self, local: dict[str, Any]) -> Relay:
-        relay = Relay(local, self._to_container, self._on_full)
+        # A session's one client misses nothing: the code waits instead.
+        patience = PATIENCE if self._shows_death else math.inf
+        relay = Relay(local, self._to_container, self._on_full, patience=patience)
         relay.open()
         return relay
 
@@ -149,6 +153,7 @@ class Connection:
         self._generation = generation if isinstance(generation, int) else 0
         self.died = concurrent.futures.Future()
         self._screen.forget()
+        self._relay.forget_requests()
         await self._drop_tunnel()
         self._tunnel = Tunnel(link, self._generation, self._serve, self._on_nonsense)
         self._relay.is_alive = True
@@ -258,7 +263,7 @@ class Connection:
 
     def _end_unwanted(self, reason: str) -> None:
         """Take note that the kernel has ended, and say why where its code was running."""
-        if self._shows_death and not self.died.done():
+        if self._shows_death and not self.died.done() and not self._relay.is_leaving:
             _log.warning("The kernel of a container has ended: %s", reason)
             text = f"{reason} Its variables are lost.\n"
             self._relay.publish("stream", {"name": "stderr", "text": text}, self._relay.current_run)
@@ -269,7 +274,6 @@ class Connection:
     def die(self, reason: str) -> None:
         """Take note that the kernel has ended."""
         self._relay.is_alive = False
-        self._relay.forget_runs()
         if not self.died.done():
             self.died.set_result(reason)
 
@@ -287,12 +291,15 @@ class Connection:
         tunnel, self._tunnel = self._tunnel, None
         if tunnel is not None:
             await tunnel.close()
+            self._ended_tunnels = [one for one in (*self._ended_tunnels, tunnel) if one.is_alive]
 
     def close(self) -> None:
         """End everything. It blocks."""
         self.drop()
         self._thread.begin(self._close_relay()).result()
         self._thread.stop()
+        for tunnel in self._ended_tunnels:
+            tunnel.join()
 
     async def _close_relay(self) -> None:
         self._relay.close()

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, final
 
+from ...dependency import parse_dependency
 from ...errors import (
     AuthenticationError,
     ContainerLostError,
     ContainerRefusedError,
     EngineError,
     ExecutorStartError,
+    UnsupportedCapabilityError,
 )
 from ..folder import OwnedFolder
 from ..process import ipc_connection
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-_SOON = 0.3
+_SOON, _LATER = 0.3, 1.0
 _GONE = (ContainerRefusedError, ContainerLostError, TimeoutError)
 
 
@@ -65,6 +67,10 @@ class ContainerEnvironment:
         The container's id, empty where it is not ours.
     measured
         What the first process inside has measured before any user code ran.
+    added
+        Packages that another container gets again when this one has gone: specs by name.
+    on_close
+        Called when everything is to end, before it is waited for.
     """
 
     def __init__(
@@ -84,6 +90,13 @@ class ContainerEnvironment:
         self._stream: socket.socket | None = None
         self._image = config.image
         self._about: dict[str, Any] = {}
+        self._base: dict[str, Any] = {}
+        self._layers: tuple[str, ...] = () if config.allow_runtime_deps else config.deps
+        self._allows_deps = config.allow_runtime_deps
+        self.added: dict[str, str] = {}
+        self.on_close: list[Callable[[], object]] = []
+        if config.allow_runtime_deps:
+            self.keep(config.deps)
         self._published = ""
         self._environ: Mapping[str, str] = os.environ
 
@@ -165,6 +178,19 @@ class ContainerEnvironment:
         )
 
     async def _launch(self) -> None:
+        """Make a container that has all it is to have; one that has not is removed."""
+        try:
+            await self._open()
+            if self._wants_layer:
+                await self.take_layer(())
+                await self._open()
+            if self.added and self.broker is not None:
+                await self._off_loop(self.broker.deps.install, tuple(self.added.values()))
+        except BaseException:
+            await asyncio.shield(self._off_loop(self._discard, "The container could not be used."))
+            raise
+
+    async def _open(self) -> None:
         """Make a container, or go to the one that is published, and wait for its kernel."""
         connection, timeout = self._connected(), self.config.startup_timeout
         if self.config.remote_url is not None:
@@ -175,9 +201,6 @@ class ContainerEnvironment:
             assert stream is not None
             await connection.attach(stream, self._first_line(), self.config.auth_token, timeout)
         await self._begin(connection)
-        if self._wants_layer:
-            await self.take_layer(self.config.deps)
-            await self._launch()
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -187,7 +210,9 @@ class ContainerEnvironment:
     def _make(self) -> None:
         """Create a container, attach to it, and start it. It blocks."""
         engine = self._engine = self._engine or Engine(self.config.docker_host)
-        reaper.reap_once(engine)
+        reaper.reap_soon(engine)
+        if self._image != self.config.image and not engine.has_image(self._image):
+            self._image = self.config.image  # its layer was removed, and is made again
         self._about = images.check_image(engine, self._image)
         self._take_ready_layer(engine)
         network = None if self.config.network_disabled else engine.network()
@@ -214,6 +239,7 @@ class ContainerEnvironment:
         info = await self._asked(connection, "info")
         images.check_content(self._image, str(info.get("content")))
         self.measured = info["measured"] if isinstance(info.get("measured"), dict) else {}
+        self._allows_deps = info.get("allow_runtime_deps") is not False
         if not is_remote:
             self._require_limits()
         await connection.adopt(answer.get("generation"))
@@ -238,6 +264,12 @@ class ContainerEnvironment:
                     f"The engine did not keep {name}: asked for {wanted}, measured {found}.",
                     remedy="`docker info` says which limits it can keep.",
                 )
+        disk = self.measured.get("disk_limit")
+        if not isinstance(disk, int) or not 0 < disk <= int(self.config.disk_limit):
+            raise ExecutorStartError(
+                f"The engine did not keep disk_limit: asked for {self.config.disk_limit}, measured {disk}.",
+                remedy="The engine has to support sizes of tmpfs.",
+            )
 
     # Signals and the end
 
@@ -249,12 +281,14 @@ class ContainerEnvironment:
         connection = self._connection
         if connection is None or not connection.is_open:
             return
-        try:
-            connection.tell("interrupt").result(_SOON)
-        except concurrent.futures.TimeoutError:
-            # The stream is full: the engine has a way of its own.
-            if self._engine is not None and self.container:
-                self._engine.signal(self.container, "SIGINT")
+        told = connection.tell("interrupt")
+        if concurrent.futures.wait((told,), _SOON).done:
+            return
+        # The stream is full: the engine has a way of its own.
+        if self._engine is not None and self.container:
+            self._engine.signal(self.container, "SIGINT")
+        # Then it empties, and what was told arrives: now, and not in the midst of a later run.
+        concurrent.futures.wait((told,), _LATER)
 
     def send_signal(self, number: int) -> None:
         """Interrupt for SIGINT, end the kernel for everything else that ends a process; returns at once."""
@@ -275,12 +309,13 @@ class ContainerEnvironment:
     async def kill(self) -> None:
         """End the kernel and everything that it started; the container stays."""
         connection = self._connection
-        if connection is None or not connection.is_open:
+        if connection is None:
             return
-        try:
-            await connection.request("end", timeout=WORD)
-        except _GONE:
-            await self._off_loop(self._discard)
+        if connection.is_open:
+            try:
+                await connection.request("end", timeout=WORD)
+            except _GONE:
+                await self._off_loop(self._discard, "The kernel was ended.")
         connection.die("The kernel was ended.")
 
     async def relaunch(self) -> None:
@@ -291,24 +326,23 @@ class ContainerEnvironment:
                 answer = await connection.request("restart", timeout=self.config.startup_timeout)
                 await connection.adopt(answer.get("generation"))
                 return
-        await self._off_loop(self._discard)
+        await self._off_loop(self._discard, "The container was replaced.")
         await self._launch()
-        if self.config.deps and self.config.allow_runtime_deps and self.broker is not None:
-            await self._off_loop(self.broker.deps.install, self.config.deps)
 
     async def discard(self) -> None:
         """Remove the container; `relaunch` makes another."""
-        await self._off_loop(self._discard)
-        self._connected().die("The container was for one run only.")
+        await self._off_loop(self._discard, "The container was for one run only.")
 
-    def _discard(self) -> None:
-        """Remove the container; the local sockets stay. It blocks."""
+    def _discard(self, reason: str) -> None:
+        """Remove the container, whose kernel ends for this `reason`; the local sockets stay. It blocks."""
         container, self.container = self.container, ""
         stream, self._stream = self._stream, None
+        connection = self._connection
         if stream is not None:
             stream.close()
-        if self._connection is not None:
-            self._connection.drop()
+        if connection is not None:
+            connection.drop()
+            connection.die(reason)
         if self._engine is not None and container:
             self._engine.remove(container)
 
@@ -318,15 +352,16 @@ class ContainerEnvironment:
 
     def _close(self) -> None:
         connection, engine, folder = self._connection, self._engine, self._folder
+        for call in self.on_close:
+            call()
         try:
-            self._discard()
+            self._discard("The session was closed.")
         except EngineError as error:
             # It ends with our end of the stream, and the engine removes it when it can.
             _log.warning("A container could not be removed: %s `jupyter pcm reap` looks for it.", error)
         finally:
             self._connection = self._engine = self._folder = None
             if connection is not None:
-                connection.die("The session was closed.")
                 self._never = connection.died
                 connection.close()
             if engine is not None:
@@ -337,36 +372,53 @@ class ContainerEnvironment:
     # Packages
 
     def _take_ready_layer(self, engine: Engine) -> None:
-        """Begin with the image that holds the configured packages, if it was made before."""
+        """Begin with the image that holds the packages, if it was made before."""
+        if self._image == self.config.image:
+            self._base = self._about
         if not self._wants_layer:
             return
         wheelhouse = Path(self.config.wheelhouse) if self.config.wheelhouse is not None else None
-        name = images.layer_name(self._about["Id"], self.config.deps, wheelhouse)
+        name = images.layer_name(self._about["Id"], self._layers, wheelhouse)
         if engine.has_image(name):
             self._image, self._about = name, engine.image(name)
 
     @property
     def _wants_layer(self) -> bool:
-        is_locked = not self.config.allow_runtime_deps
-        return bool(self.config.deps) and is_locked and self._image == self.config.image
+        return bool(self._layers) and self._image == self.config.image
+
+    def is_layered(self, spec: str) -> bool:
+        """Whether the image was made with this package."""
+        return spec in self._layers and self._image != self.config.image
+
+    def keep(self, specs: Sequence[str]) -> None:
+        """Install these packages again in every container that takes the place of this one."""
+        self.added |= {parse_dependency(spec).name: spec for spec in specs}
 
     async def take_layer(self, specs: Sequence[str]) -> None:
-        """Remove the container, and have `relaunch` make one of an image with these packages added.
+        """Remove the container, and have `relaunch` make one of an image with these packages as well.
 
         Raises
         ------
         DependencyInstallError
             They could not be installed; the container is still there.
+        UnsupportedCapabilityError
+            The container is another machine's.
         """
-        name = await self._off_loop(self._make_layer, tuple(specs))
-        await self._off_loop(self._discard)
-        self._image = name
+        layers = (*self._layers, *specs)
+        name = await self._off_loop(self._make_layer, layers)
+        await self._off_loop(self._discard, "The container was replaced by one with more packages.")
+        self._image, self._layers = name, layers
 
     def _make_layer(self, specs: Sequence[str]) -> str:
         from .packages import make_layer
 
-        assert self._engine is not None
-        return make_layer(self._engine, self.config, self._about, self.measured, specs)
+        if self._engine is None:
+            raise UnsupportedCapabilityError(
+                "runtime_deps",
+                "Packages cannot be added to a locked container of remote_url.",
+                remedy="Name them in deps where that container is started.",
+            )
+        return make_layer(self, self._engine, self._base, specs)
 
     def ask(
         self, op: str, payload: Any = b"", *, timeout: float = WORD, **params: Any
@@ -379,7 +431,7 @@ class ContainerEnvironment:
     async def stats(self) -> Mapping[str, Any]:
         """Return memory (bytes), CPU time (s), processes and process id of the container."""
         told = await self._off_loop(self._stats)
-        own = {"memory_limit": self.config.memory_limit, "container": self.container}
+        own = {"memory_limit": self.measured.get("memory_limit"), "container": self.container}
         return {**told, **own, **({"published": self._published} if self._published else {})}
 
     def _stats(self) -> dict[str, Any]:
@@ -395,10 +447,12 @@ class ContainerEnvironment:
     async def probe(self) -> Mapping[str, Any]:
         """Return what was measured inside before any user code ran, and what the engine says outside."""
         outside = await self._off_loop(self._outside)
-        return {**self.measured, "deps_lock_enforced": self._is_locked(), "outside": outside}
+        return {**self.measured, "deps_lock_enforced": self.is_locked, "outside": outside}
 
-    def _is_locked(self) -> bool:
-        return not self.config.allow_runtime_deps and self.measured.get("root_writable") is False
+    @property
+    def is_locked(self) -> bool:
+        """Whether nothing can be added to what is installed, as measured."""
+        return not self._allows_deps and self.measured.get("root_writable") is False
 
     def _outside(self) -> dict[str, Any]:
         if self._engine is None or not self.container:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ def download(environment: ContainerEnvironment, path: str, target: Path) -> None
     TransferError
         It could not be read or written, is too large, or `path` leads out of the folder.
     """
-    making = target.with_name(f"{target.name}.part")
+    making = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
     try:
         with making.open("xb") as file:
             while True:

@@ -14,11 +14,13 @@ import py_code_mode_jupyter
 
 from ...errors import EngineError, ImageError
 from ...sandbox import identity
-from ..uv import Outcome, run_uv
-from .engine import NAME, TITLE, Engine
+from .engine import NAME, OWNER, TITLE, Engine
+from .options import owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..uv import Outcome
 
 CONTENT = f"{NAME}.content"
 VERSION = "org.opencontainers.image.version"
@@ -57,7 +59,7 @@ def content_of(engine: Engine, image: str, labels: dict[str, str]) -> str:
     if CONTENT in labels:
         return labels[CONTENT]
     with engine.told():
-        made = engine.client.create_container(image, entrypoint=["none"])
+        made = engine.client.create_container(image, entrypoint=["none"], labels={OWNER: owner()})
     try:
         with engine.told():
             stream, _ = engine.client.get_archive(made["Id"], _STAMP)
@@ -181,7 +183,7 @@ def install_for(
     *,
     wheelhouse: Path | None,
     constraints: dict[str, str],
-    timeout: float,
+    run: Callable[[Sequence[str | Path]], Outcome],
 ) -> Outcome:
     """Install packages into the folder `target` as the container needs them. Nothing is built.
 
@@ -194,6 +196,8 @@ def install_for(
     constraints
         Packages that the container has, with their versions: another version of one is not installed
         beside it unless it is asked for.
+    run
+        Runs uv with these arguments.
     """
     python, machine, libc = (str(measured[key]) for key in ("python", "machine", "libc"))
     options: list[str | Path] = ["--target", target, "--python-version", python, "--only-binary", ":all:"]
@@ -203,9 +207,7 @@ def install_for(
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.writelines(f"{name}=={version}\n" for name, version in constraints.items())
         file.flush()
-        return run_uv(
-            ["pip", "install", "--quiet", *options, "--constraint", file.name, "--", *specs], timeout=timeout
-        )
+        return run(["pip", "install", "--quiet", *options, "--constraint", file.name, "--", *specs])
 
 
 def pack(folder: Path) -> Iterator[bytes]:
@@ -236,11 +238,11 @@ def add_layer(engine: Engine, image: str, folder: Path, name: str) -> None:
     """Make the image `name`: `image` with the packages in `folder`."""
     archive = io.BytesIO(b"".join(pack(folder)))
     with engine.told():
-        made = engine.client.create_container(image, entrypoint=["none"])
+        made = engine.client.create_container(image, entrypoint=["none"], labels={OWNER: owner()})
     try:
         repository, _, tag = name.partition(":")
         before = engine.image(image)["Config"]
-        kept = [f"ENTRYPOINT {_json(before['Entrypoint'])}"]
+        kept = [f"ENTRYPOINT {_json(before['Entrypoint'])}", f'LABEL {OWNER}=""']
         with engine.told():
             engine.client.put_archive(made["Id"], _SITE, archive)
             engine.client.commit(made["Id"], repository=repository, tag=tag, changes=kept)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PORT = 8765
 """Where a published container listens, inside."""
+USER = 1000
+"""User and group of everything inside."""
 _PERIOD = 100_000
 _RUN_SIZE = 4 * 2**20
 _INODE_BYTES = 8192
@@ -49,6 +51,8 @@ def container_options(
     return {
         "config": {
             "image": image,
+            # Whatever the image says: one made FROM ours may end as root.
+            "user": f"{USER}:{USER}",
             "command": [SESSION if is_session else NOTEBOOK],
             "stdin_open": True,
             "labels": {OWNER: owner()},
@@ -135,7 +139,9 @@ def chosen_variables(env: Iterable[str], environ: Mapping[str, str]) -> dict[str
 def limits_of(config: ContainerConfig) -> Mapping[str, Any]:
     """Return what has to be measured inside the container, by the names of the measurements."""
     wanted: dict[str, Any] = {
+        "uid": USER,
         "memory_limit": config.memory_limit,
+        "memory_and_swap_limit": config.memory_limit,
         "pids_limit": config.pids_limit,
         "root_writable": False,
         "capabilities": 0,
@@ -150,8 +156,7 @@ def limits_of(config: ContainerConfig) -> Mapping[str, Any]:
 
 def owner() -> str:
     """Return who made a container: the machine, and the process with the time it was started."""
-    process = psutil.Process()
-    return f"{_machine()}:{process.pid}:{process.create_time():.2f}"
+    return f"{_machine()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def is_orphan(text: str) -> bool:
@@ -161,11 +166,21 @@ def is_orphan(text: str) -> bool:
     if machine != _machine() or not number.isdecimal():
         return False
     try:
-        return f"{psutil.Process(int(number)).create_time():.2f}" != started
+        return _started(int(number)) != started
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
         return False
+
+
+def _started(pid: int) -> str:
+    """Return when a process was started, told so that setting the clock does not change it."""
+    try:
+        # proc_pid_stat(5): field 22, in ticks since the start of the machine, which the next line names.
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()[:8]}-{ticks}"
+    except OSError:
+        return f"{psutil.Process(pid).create_time():.2f}"
 
 
 def _machine() -> str:

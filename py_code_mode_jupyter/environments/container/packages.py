@@ -5,7 +5,10 @@ The container may have no network, and no installer runs in it.
 
 from __future__ import annotations
 
+import functools
 import tempfile
+import threading
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -14,11 +17,10 @@ from packaging.utils import canonicalize_name
 
 from ...dependency import Dependency, parse_dependency
 from ...errors import DependencyInstallError, ExecutorError, VenvError
-from ..uv import Outcome
+from ..uv import Installer, Outcome
 from . import images
 
 if TYPE_CHECKING:
-    from ...config import ContainerConfig
     from .engine import Engine
     from .environment import ContainerEnvironment
 
@@ -38,19 +40,16 @@ class ContainerSite:
     def __init__(self, environment: ContainerEnvironment) -> None:
         self._environment = environment
         self._config = environment.config
+        self._lock = threading.Lock()
+        self._installer = Installer()
+        environment.on_close.append(self._installer.stop)
 
     def has(self, wanted: Dependency) -> bool:
         """Return whether a package of this version is there."""
-        version = self._installed().get(wanted.name)
+        if self._environment.is_layered(str(wanted)):
+            return True
+        version = installed(self._environment).get(wanted.name)
         return version is not None and not wanted.extras and wanted.admits(version)
-
-    def _installed(self) -> dict[str, str]:
-        try:
-            told = self._environment.ask("packages")[0].get("packages")
-        except ExecutorError as error:
-            raise VenvError(f"The container does not say what it holds: {error}") from error
-        found = told if isinstance(told, dict) else {}
-        return {canonicalize_name(str(name)): str(version) for name, version in found.items()}
 
     def install(self, specs: Sequence[str], *, wheels_only: bool) -> Outcome:
         """Install packages; none is ever built."""
@@ -65,29 +64,24 @@ class ContainerSite:
                 f"{text} cannot be fetched: the container has no network, and no wheelhouse.",
                 remedy="Give the configuration a wheelhouse, which is a folder of wheels, or deps.",
             )
-        with tempfile.TemporaryDirectory(prefix="pcm-packages-") as folder:
-            outcome = self._install_into(Path(folder), specs)
+        # One after the other: what is installed bounds what is installed next.
+        with self._lock, tempfile.TemporaryDirectory(prefix="pcm-packages-") as folder:
+            container = self._environment.container
+            outcome = install_beside(self._environment, Path(folder), specs, self._installer)
             if outcome.ok:
+                if self._environment.container != container:
+                    raise VenvError(f"The container has gone before {text} was there.", remedy="Try again.")
                 self._hand_in(Path(folder))
+                if not self._config.fresh_per_run:
+                    self._environment.keep(specs)
             return outcome
 
-    def _install_into(self, folder: Path, specs: Sequence[str]) -> Outcome:
-        wanted = {parse_dependency(spec).name for spec in specs}
-        kept = {name: version for name, version in self._installed().items() if name not in wanted}
-        return images.install_for(
-            folder,
-            specs,
-            self._environment.measured,
-            wheelhouse=Path(self._config.wheelhouse) if self._config.wheelhouse is not None else None,
-            constraints=kept,
-            timeout=_TIMEOUT,
-        )
-
     def _hand_in(self, folder: Path) -> None:
+        transfer = uuid.uuid4().hex
         try:
             for data in images.pack(folder):
-                self._environment.ask("unpack", data, timeout=_TIMEOUT, is_last=False)
-            self._environment.ask("unpack", timeout=_TIMEOUT, is_last=True)
+                self._environment.ask("unpack", data, timeout=_TIMEOUT, transfer=transfer, is_last=False)
+            self._environment.ask("unpack", timeout=_TIMEOUT, transfer=transfer, is_last=True)
         except ExecutorError as error:
             raise VenvError(
                 f"The packages could not be unpacked in the container: {error}.",
@@ -97,34 +91,69 @@ class ContainerSite:
     def uninstall(self, name: str) -> Outcome:
         """Remove a package that was added; one of the image's stays."""
         try:
-            self._environment.ask("remove", name=name)
+            with self._lock:
+                self._environment.ask("remove", name=name)
         except ExecutorError as error:
             return Outcome(False, "", f"error: {error}")
+        self._environment.added.pop(name, None)
         return Outcome(True, "", "")
 
 
+def installed(environment: ContainerEnvironment) -> dict[str, str]:
+    """Return the versions of the packages that the container says it has, by name.
+
+    Raises
+    ------
+    VenvError
+        It does not say.
+    """
+    try:
+        told = environment.ask("packages")[0].get("packages")
+    except ExecutorError as error:
+        raise VenvError(f"The container does not say what it holds: {error}") from error
+    found = told if isinstance(told, dict) else {}
+    return {canonicalize_name(str(name)): str(version) for name, version in found.items()}
+
+
+def install_beside(
+    environment: ContainerEnvironment, folder: Path, specs: Sequence[str], installer: Installer
+) -> Outcome:
+    """Install packages into `folder` that go with what the container has."""
+    wanted = {parse_dependency(spec).name for spec in specs}
+    wheelhouse = environment.config.wheelhouse
+    return images.install_for(
+        folder,
+        specs,
+        environment.measured,
+        wheelhouse=Path(wheelhouse) if wheelhouse is not None else None,
+        constraints={name: v for name, v in installed(environment).items() if name not in wanted},
+        run=functools.partial(installer.run, timeout=_TIMEOUT),
+    )
+
+
 def make_layer(
-    engine: Engine,
-    config: ContainerConfig,
-    about: dict[str, Any],
-    measured: dict[str, Any],
-    specs: Sequence[str],
+    environment: ContainerEnvironment, engine: Engine, about: dict[str, Any], specs: Sequence[str]
 ) -> str:
     """Return the name of an image with packages added to that of `about`, making it if it is missing.
+
+    Parameters
+    ----------
+    environment
+        A container of that image, which says what it has.
 
     Raises
     ------
     DependencyInstallError
         They could not be installed.
     """
-    wheelhouse = Path(config.wheelhouse) if config.wheelhouse is not None else None
-    name = images.layer_name(about["Id"], specs, wheelhouse)
+    wheelhouse = environment.config.wheelhouse
+    name = images.layer_name(about["Id"], specs, Path(wheelhouse) if wheelhouse is not None else None)
     if engine.has_image(name):
         return name
     with tempfile.TemporaryDirectory(prefix="pcm-packages-") as folder:
-        outcome = images.install_for(
-            Path(folder), specs, measured, wheelhouse=wheelhouse, constraints={}, timeout=_TIMEOUT
-        )
+        installer = Installer()
+        environment.on_close.append(installer.stop)
+        outcome = install_beside(environment, Path(folder), specs, installer)
         if not outcome.ok:
             text = ", ".join(specs)
             message = f"{text} could not be installed."

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
+from ...errors import EngineError
 from .engine import OWNER, Engine
 from .options import is_orphan
 
 _CGROUPS = Path("/sys/fs/cgroup")
-_reaped: set[str] = set()
+_INTERVAL = 10.0
+"""Seconds between two looks for leftovers."""
+_reaped: dict[str, float] = {}
 _lock = threading.Lock()
+_log = logging.getLogger(__name__)
 
 
 def reap(engine: Engine) -> list[str]:
@@ -27,13 +34,17 @@ def orphans(engine: Engine) -> list[dict[str, Any]]:
     return [one for one in engine.containers() if is_orphan(one["Labels"].get(OWNER, ""))]
 
 
-def reap_once(engine: Engine) -> None:
-    """Remove them, the first time that this process uses the engine."""
+def reap_soon(engine: Engine) -> None:
+    """Remove them, unless that was done a moment ago; what cannot be removed holds up nobody."""
     with _lock:
-        if engine.docker_host in _reaped:
+        now = time.monotonic()
+        if now - _reaped.get(engine.docker_host, -math.inf) < _INTERVAL:
             return
-        _reaped.add(engine.docker_host)
-    reap(engine)
+        _reaped[engine.docker_host] = now
+    try:
+        reap(engine)
+    except EngineError as error:
+        _log.warning("Containers that are left over could not be removed: %s", error)
 
 
 def outside_view(about: dict[str, Any]) -> dict[str, Any]:

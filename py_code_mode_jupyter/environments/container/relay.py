@@ -39,8 +39,10 @@ _QUEUE = 64
 _ROOM = 4 * 2**20
 """Bytes that may wait for slow clients before the container has to."""
 _RETRY = 0.002
-_PATIENCE = 5.0
-"""Seconds that a client may take nothing before it misses messages."""
+PATIENCE = 5.0
+"""Seconds that one client of several may take nothing before it misses messages."""
+_PROMPTS, _LONGEST_PROMPT = 100, 64 * 1024
+"""Prompts that may wait for an answer, and the bytes of one."""
 
 Forward = Callable[[str, list[bytes]], None]
 
@@ -57,12 +59,29 @@ class Relay:
         Takes a client's message (channel, and header to buffers) for the container.
     on_full
         Told True when the container has to wait, and False when it may go on.
+    patience
+        Seconds until a client that takes nothing misses messages, and the others no longer wait for it.
+
+    Attributes
+    ----------
+    is_leaving
+        Whether a client has asked the kernel to shut down.
     """
 
-    def __init__(self, connection: dict[str, Any], forward: Forward, on_full: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        connection: dict[str, Any],
+        forward: Forward,
+        on_full: Callable[[bool], None],
+        *,
+        patience: float = PATIENCE,
+    ) -> None:
         self._connection = connection
         self._forward = forward
         self._on_full = on_full
+        self._patience = patience
+        self._prompts = 0
+        self.is_leaving = False
         self.session = Session(key=connection["key"])
         self._context = zmq.Context(io_threads=1)
         self._sockets: dict[str, WatchedSocket] = {}
@@ -145,7 +164,9 @@ class Relay:
             _log.warning("A message to a kernel was dropped, because it is not signed.")
             return
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            if channel != STDIN:
+            if channel == STDIN:
+                self._prompts = 0
+            else:
                 self._expect(json.loads(rest[1]), identities)
         self._forward(channel, rest[1:])
 
@@ -154,6 +175,8 @@ class Relay:
         self._asked[str(header["msg_id"])] = identities
         if header["msg_type"] == "execute_request":
             self._runs[str(header["msg_id"])] = header
+        elif header["msg_type"] == "shutdown_request":
+            self.is_leaving = True
         for memory in (self._asked, self._runs):
             if len(memory) > _OPEN_REQUESTS:
                 memory.popitem(last=False)
@@ -163,9 +186,11 @@ class Relay:
         """The header of the first request to run code that has no reply yet, else of the last one."""
         return next(iter(self._runs.values()), self._last_run)
 
-    def forget_runs(self) -> None:
-        """Take all requests to run code for lost: the kernel that had them has ended."""
+    def forget_requests(self) -> None:
+        """Take what was asked of a kernel for lost: it has ended."""
         self._runs.clear()
+        self._prompts = 0
+        self.is_leaving = False
 
     # From the container
 
@@ -182,10 +207,17 @@ class Relay:
         if asked is None:
             _log.debug("A reply that nobody here asked for was dropped.")
             return
+        if channel == STDIN and not self._may_prompt(parts):
+            _log.warning("A prompt was dropped: it is too long, or too many wait for an answer.")
+            return
         to = self._sockets[channel]
         with contextlib.suppress(zmq.Again):  # the client has gone, or takes nothing
             to.zmq.send_multipart([*asked, *signed], zmq.NOBLOCK, copy=False)
         to.poke()
+
+    def _may_prompt(self, parts: Sequence[Any]) -> bool:
+        self._prompts += 1
+        return self._prompts <= _PROMPTS and len(parts[3]) <= _LONGEST_PROMPT
 
     def publish(self, msg_type: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
         """Publish a message of our own, in the run of `parent` (its header)."""
@@ -220,7 +252,7 @@ class Relay:
     def _is_stuck(self) -> bool:
         now = time.monotonic()
         self._stuck_since = self._stuck_since or now
-        return now - self._stuck_since > _PATIENCE
+        return now - self._stuck_since > self._patience
 
     def _send_waiting(self) -> None:
         socket = self._sockets[IOPUB].zmq

@@ -76,6 +76,11 @@ class Tunnel:
         await asyncio.wait(self._tasks)
         self._ours.close()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether a request is still being answered."""
+        return self._thread.is_alive()
+
     def join(self) -> None:
         """Wait for the thread's end. It blocks."""
         self._thread.join()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado.web import Application, HTTPError
 
@@ -16,9 +17,6 @@ from .operations import Operations, RefusedError
 from .private import PlaceError
 from .requests import Guarded
 from .runs import HttpRuns
-
-if TYPE_CHECKING:
-    from .auth import Guard
 
 _DESCRIPTION = Path(__file__).with_name("openapi.json")
 _LONGEST_TIMEOUT = 86_400.0
@@ -85,10 +83,18 @@ class Execute(_Handler):
             raise HTTPError(400, "code is not text.")
         if timeout is not None and not _is_seconds(timeout):
             raise HTTPError(400, "timeout is not a number of seconds above zero.")
+        self._running = asyncio.ensure_future(self.runs.run(code, timeout))
         try:
-            self.finish(await self.runs.run(code, timeout))
+            result = await self._running
         except PlaceError as error:
             raise HTTPError(503, str(error)) from error
+        except asyncio.CancelledError:  # nobody is there any more to be answered
+            return
+        self.finish(result)
+
+    def on_connection_close(self) -> None:
+        """Stop code whose client has gone."""
+        self._running.cancel()
 
 
 class Interrupt(_Handler):
@@ -156,8 +162,8 @@ class Description(_Handler):
         self.finish(_DESCRIPTION.read_bytes())
 
 
-def make_application(operations: Operations, guard: Guard) -> Application:
-    """Return the application; nothing in it answers a request that `guard` does not admit."""
+def make_application(operations: Operations) -> Application:
+    """Return the application, which is to stand behind a `Doorkeeper`."""
     board = Switchboard(operations)
     given = {"operations": operations, "runs": HttpRuns(board)}
     return Application(
@@ -173,7 +179,6 @@ def make_application(operations: Operations, guard: Guard) -> Application:
             ("/api/channels", ChannelsHandler, {"switchboard": board}),
         ],
         default_handler_class=NotFound,
-        guard=guard,
         websocket_max_message_size=MAX_MESSAGE,
         log_function=lambda _handler: None,
     )

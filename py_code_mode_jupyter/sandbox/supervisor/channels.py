@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .operations import Operations
 
 _log = logging.getLogger(__name__)
+_LARGEST_HEAD = 2**20
 _ENOUGH, _LITTLE = 2**20, 2**18
 """Bytes on their way to a client: above the first the kernel waits, until there are fewer than the second."""
 
@@ -51,6 +52,11 @@ class Switchboard:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a client is too slow for the kernel to go on."""
+        return any(client.waiting >= _LITTLE for client in self.clients)
+
     def _on_message(self, channel: str, parts: Sequence[Payload]) -> None:
         for watcher in list(self.watchers):
             watcher.take(channel, parts)
@@ -58,7 +64,10 @@ class Switchboard:
             frame = pack(channel, parts)
         except WireError as error:  # whatever the code has sent, the others are served
             _log.warning("A message of the kernel was dropped: %s", error)
-            return
+            if channel == IOPUB:
+                return
+            # Somebody waits for it.
+            frame = pack(channel, [*(bytes(part)[:_LARGEST_HEAD] for part in parts[:3]), _refusal(error)])
         for client in list(self.clients):
             if client.may_use_kernel:
                 client.pass_on(frame, is_shown=channel == IOPUB)
@@ -73,6 +82,11 @@ class Switchboard:
                 client.pass_on(frame)
 
 
+def _refusal(error: WireError) -> bytes:
+    content = {"status": "error", "ename": "MessageTooLarge", "evalue": str(error), "traceback": []}
+    return json.dumps(content).encode()
+
+
 class ChannelsHandler(Guarded, WebSocketHandler):
     """One client's WebSocket.
 
@@ -85,12 +99,14 @@ class ChannelsHandler(Guarded, WebSocketHandler):
         Whether it may ask about the place.
     generation
         The kernel that a host has had started, 0 if it has let go of it.
+    waiting
+        Bytes on their way to it.
     """
 
     def initialize(self, switchboard: Switchboard) -> None:
         """Take what the application gives to each handler."""
         self._board = switchboard
-        self._waiting = 0
+        self.waiting = 0
         self.is_host = False
         self.generation = 0
 
@@ -151,15 +167,15 @@ class ChannelsHandler(Guarded, WebSocketHandler):
             sent = self.write_message(frame, binary=True)
         except WebSocketClosedError:
             return
-        self._waiting += len(frame)
-        if is_shown and self._waiting > _ENOUGH:
+        self.waiting += len(frame)
+        if is_shown and self.waiting > _ENOUGH:
             self._board.operations.place.pause()
         sent.add_done_callback(lambda done: self._on_sent(done, len(frame)))
 
     def _on_sent(self, sent: asyncio.Future[None], size: int) -> None:
         sent.exception()  # the client has gone: `on_close` is called as well
-        self._waiting -= size
-        if self._waiting < _LITTLE:
+        self.waiting -= size
+        if self.waiting < _LITTLE and not self._board.is_waiting:
             self._board.operations.place.resume()
 
     def on_close(self) -> None:
@@ -167,6 +183,7 @@ class ChannelsHandler(Guarded, WebSocketHandler):
         with contextlib.suppress(ValueError):
             self._board.clients.remove(self)
         place = self._board.operations.place
-        place.resume()
+        if not self._board.is_waiting:
+            place.resume()
         if self.generation:
             self._board.keep(asyncio.ensure_future(place.end(self.generation)))

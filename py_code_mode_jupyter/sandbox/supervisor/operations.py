@@ -47,6 +47,7 @@ class Operations:
         self.measured = measured
         self.allow_runtime_deps = allow_runtime_deps
         self._feed: int | None = None
+        self._transfer = ""
         self._unpacking: asyncio.Future[None] | None = None
         self._table: dict[str, Callable[[Params, Payloads], Awaitable[Answer]]] = {
             "info": self._info,
@@ -151,9 +152,20 @@ class Operations:
         return {"removed": await self.remove_package(_take(params, "name", str))}, b""
 
     async def _unpack(self, params: Params, payloads: Payloads) -> Answer:
-        """Take a slice of an archive; the last answers when all is unpacked."""
+        """Take a slice of an archive; the last answers when all is unpacked.
+
+        One transfer at a time: another one ends it, as its sender has gone.
+        """
         self.require_runtime_deps()
+        transfer = _take(params, "transfer", str)
+        if self._feed is not None and transfer != self._transfer:
+            os.close(self._feed)
+            self._feed = None
+            if self._unpacking is not None:
+                await asyncio.wait((self._unpacking,))
+                self._unpacking.exception()
         if self._feed is None:
+            self._transfer = transfer
             reading, self._feed = os.pipe()
             self._unpacking = asyncio.ensure_future(asyncio.to_thread(_unpack_from, reading))
         feed, unpacking = self._feed, self._unpacking

@@ -86,6 +86,7 @@ class Place:
         self._ending = False
         self._lock = asyncio.Lock()
         self._kills = 0
+        self._untold: tuple[int, str] | None = None
         # Made now: when the code has taken all processes there are, no thread could be made any more.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="place")
         self._worker.submit(lambda: None).result()
@@ -177,6 +178,8 @@ class Place:
     async def _end(self, reason: str = _BY_ANOTHER) -> None:
         if self._pid:
             self.on_death(self.generation, reason)
+        elif self._untold is not None:
+            self._tell_end(*self._untold)
         self._ending = True
         try:
             self._disconnect()
@@ -374,19 +377,21 @@ class Place:
         if self._ending:
             return
         reason = self._reason(os.waitstatus_to_exitcode(status))
-        generation = self.generation
+        self._untold = self.generation, reason
         # What it has shown before is still on its way.
         loop = asyncio.get_running_loop()
-        loop.call_later(_SETTLED, self._tell_end, generation, reason)
+        loop.call_later(_SETTLED, self._tell_end, *self._untold)
 
     def _tell_end(self, generation: int, reason: str) -> None:
-        if generation == self.generation and not self._ending and not self._pid:
+        if self._untold == (generation, reason):
+            self._untold = None
             self._disconnect()
             self.on_death(generation, reason)
 
     def _reason(self, code: int) -> str:
         limit = measure.limits()["memory_limit"]
-        if measure.killed_for_memory() > self._kills and limit:
+        # Others may have been killed for it, and the kernel have ended by itself.
+        if code == -signal.SIGKILL and measure.killed_for_memory() > self._kills and limit:
             return (
                 f"The kernel was killed: it reached the container's memory limit of {limit / 2**20:,.0f} MiB."
             )

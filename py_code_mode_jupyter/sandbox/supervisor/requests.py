@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import http
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
-if TYPE_CHECKING:
-    from .auth import Guard
-
 
 class Guarded(RequestHandler):
-    """A handler that answers nobody without the right token, and no web page.
+    """A handler that answers no web page; the token was asked for at the door.
 
     A page of any origin could make a browser send requests here. Browsers name the origin then, and
     nobody else does.
@@ -21,12 +18,6 @@ class Guarded(RequestHandler):
 
     def prepare(self) -> None:
         """Check who asks, before anything else is done."""
-        guard: Guard = self.application.settings["guard"]
-        if not guard.admits(self.request.headers.get_list("Authorization")):
-            self._last = True
-            self.set_header("WWW-Authenticate", "Bearer")
-            self.set_header("Connection", "close")
-            raise HTTPError(401)
         if "Origin" in self.request.headers:
             raise HTTPError(403)
 
@@ -42,10 +33,3 @@ class Guarded(RequestHandler):
         error = (kwargs.get("exc_info") or (None, None))[1]
         said = error.log_message if isinstance(error, HTTPError) and error.log_message else ""
         self.finish(json.dumps({"error": said or http.HTTPStatus(status_code).phrase}))
-
-    def on_finish(self) -> None:
-        """Close the connection of whoever was not admitted: a second request may wait in it already."""
-        if getattr(self, "_last", False):
-            stream = getattr(self.request.connection, "stream", None)
-            if stream is not None:
-                stream.io_loop.add_callback(stream.close)

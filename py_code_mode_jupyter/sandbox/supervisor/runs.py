@@ -44,7 +44,7 @@ class HttpRuns:
         Parameters
         ----------
         timeout
-            Seconds until it is interrupted, and a second later killed; None: no limit.
+            Seconds from its beginning until it is interrupted, and a second later killed; None: no limit.
         """
         place = self._board.operations.place
         async with self._lock:
@@ -64,8 +64,15 @@ class HttpRuns:
 
     async def _until_end(self, run: _Run, timeout: float | None) -> tuple[str, bool]:
         place = self._board.operations.place
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(run.ended), timeout)
+        try:
+            # Another client's code may be running. It has its own time, and is not ours to interrupt.
+            await asyncio.wait((run.begun, run.ended), return_when="FIRST_COMPLETED")
+            await asyncio.wait((run.ended,), timeout=timeout)
+        except asyncio.CancelledError:
+            if run.begun.done():
+                place.interrupt()
+            raise
+        if run.ended.done():
             return run.status, run.status != "died"
         place.interrupt()
         with contextlib.suppress(TimeoutError):
@@ -81,6 +88,7 @@ class _Run:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.msg_id = uuid.uuid4().hex
+        self.begun: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
         self.status = "died"
         self.reason = ""
@@ -100,7 +108,9 @@ class _Run:
                 self._take(header.get("msg_type"), bytes(parts[3]))
 
     def _take(self, msg_type: str, raw: bytes) -> None:
-        if msg_type in _SHOWN:
+        if msg_type == "execute_input" and not self.begun.done():
+            self.begun.set_result(None)
+        elif msg_type in _SHOWN:
             if self._kept + len(raw) > _MAX_OUTPUT:
                 self._dropped += len(raw)
                 return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.httpserver import HTTPServer
 
 from .api import make_application
-from .auth import Guard
+from .auth import Doorkeeper, Guard
 from .carrier import serve_attached
 from .operations import Operations
 from .packages import FOLDER
@@ -41,9 +41,8 @@ async def serve(place: Place, settings: Settings, measured: dict[str, Any], alre
     place.watch(_told(settings))
     starting = asyncio.ensure_future(place.start())
     operations = Operations(place, measured, allow_runtime_deps=settings.allow_runtime_deps)
-    application = make_application(operations, Guard(settings.token_hash))
     server = HTTPServer(
-        application,
+        Doorkeeper(make_application(operations), Guard(settings.token_hash)),
         max_header_size=_MAX_HEADER,
         max_body_size=_MAX_BODY,
         idle_connection_timeout=_IDLE_SECONDS,

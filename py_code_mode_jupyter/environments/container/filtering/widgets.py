@@ -65,7 +65,7 @@ class Widgets:
         state = self._admitted(comm_id, data.get("state"))
         if state is None:
             return None
-        return {"comm_id": comm_id, "target_name": _TARGET, "data": {"state": state, **_paths(data)}}
+        return {"comm_id": comm_id, "target_name": _TARGET, "data": {"state": state, **_paths(data, state)}}
 
     def said(self, content: State) -> State | None:
         """Return a ``comm_msg`` that may pass, None for one that may not."""
@@ -80,7 +80,7 @@ class Widgets:
             return None
         if method in ("update", "echo_update"):
             state = self._disarmed(name, data.get("state"))
-            return {"comm_id": comm_id, "data": {"method": method, "state": state, **_paths(data)}}
+            return {"comm_id": comm_id, "data": {"method": method, "state": state, **_paths(data, state)}}
         if method == "custom":
             return {"comm_id": comm_id, "data": {"method": "custom", "content": data.get("content")}}
         return None
@@ -112,7 +112,7 @@ class Widgets:
                     "model_module_version": state.get("_model_module_version", "2.0.0"),
                     "state": state,
                 }
-        return {"method": "update_states", "states": found, **_paths(data)}
+        return {"method": "update_states", "states": found, **_paths(data, found)}
 
     def _admitted(self, comm_id: str, state: Any) -> State | None:
         """Return the state of a new model, None if it may not pass."""
@@ -169,6 +169,8 @@ class Widgets:
         return found
 
 
+_KEY = re.compile(r"\w{1,100}", re.ASCII)
+_INHERITED = frozenset({"__proto__", "constructor", "prototype"})
 _FIXED = (
     *("_model_name", "_model_module", "_model_module_version"),
     *("_view_name", "_view_module", "_view_module_version"),
@@ -200,9 +202,30 @@ def _version(key: str, value: Any) -> Any:
     return value
 
 
-def _paths(data: State) -> State:
-    """Return where binary parts of a state go, if any."""
+def _paths(data: State, root: Any) -> State:
+    """Return where binary parts of the state `root` go, if any, and if the page may go there."""
     paths = data.get("buffer_paths")
-    if not isinstance(paths, list) or len(paths) > _MOST_PATHS:
+    if (
+        not isinstance(paths, list)
+        or len(paths) > _MOST_PATHS
+        or not all(_leads(path, root) for path in paths)
+    ):
         return {"buffer_paths": []}
-    return {"buffer_paths": [path for path in paths if isinstance(path, list)]}
+    return {"buffer_paths": paths}
+
+
+def _leads(path: Any, root: Any) -> bool:
+    """Whether a path leads to a place of `root`; the page would follow it to inherited properties as well."""
+    if not isinstance(path, list) or not path:
+        return False
+    for step in path[:-1]:
+        if isinstance(root, dict) and isinstance(step, str) and step in root:
+            root = root[step]
+        elif isinstance(root, list) and isinstance(step, int) and 0 <= step < len(root):
+            root = root[step]
+        else:
+            return False
+    last = path[-1]
+    if isinstance(root, list):
+        return isinstance(last, int) and 0 <= last < len(root)
+    return isinstance(root, dict) and _is(_KEY, last) and last not in _INHERITED

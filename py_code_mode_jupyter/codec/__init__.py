@@ -2,14 +2,16 @@
 
 An encoded value is a list of buffers. The first is a JSON tree; the others are raw bytes that it
 refers to by number. JSON types stand for themselves; everything else is a tagged object
-``{"$": kind, ...}``. Decoding rebuilds data and never imports, calls or executes what the sender
-names, so it may be used on bytes that hostile code wrote.
+``{"$": kind, ...}``. Many buffers are put together in one, and the tree says their sizes. Decoding
+rebuilds data and never imports, calls or executes what the sender names, so it may be used on bytes
+that hostile code wrote.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
+import itertools
 import json
 import re
 import sys
@@ -18,11 +20,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from ..errors import NotPlainError, TransferError
 from .arrow_stream import check_stream
-from .errors import NotPlainError, TransferError
 
 MAX_TREE = 64 * 2**20
 """Bytes of JSON in a value: as objects they take up to twenty times the room. Raw buffers do not count."""
+_MOST_BUFFERS = 100
+"""Buffers that cross one by one: a message has parts, and not any number of them."""
+_MOST_TABLES = 1000
+"""Tables and columns in one value: even an empty one takes a while to build."""
+_TABLES = frozenset({"DataFrame", "Series", "polars", "arrow"})
 Buffer = bytes | bytearray | memoryview
 _SCALARS = (str, int, float, bool, type(None))
 _ARRAY_KINDS = "biufcmMSU"
@@ -45,6 +52,10 @@ def encode(value: object) -> list[Buffer]:
     buffers: list[Buffer] = [b""]
     try:
         tree = _Encoder(buffers).tree(value)
+        if len(buffers) > _MOST_BUFFERS:
+            sizes = [memoryview(buffer).nbytes for buffer in buffers[1:]]
+            tree = {"$": "joined", "sizes": sizes, "value": tree}
+            buffers[1:] = [b"".join(buffers[1:])]
         buffers[0] = json.dumps(tree, separators=(",", ":")).encode("utf-8", "surrogatepass")
     except RecursionError:
         raise NotPlainError("The value is nested too deeply, or contains itself.") from None
@@ -65,8 +76,10 @@ def decode(buffers: Sequence[Buffer]) -> Any:
     try:
         if len(buffers[0]) > MAX_TREE:
             raise TransferError("The encoded value is larger than a value may be.")
-        text = bytes(buffers[0]).decode("utf-8", "surrogatepass")
-        return _Decoder(buffers).value(json.loads(text))
+        tree = json.loads(bytes(buffers[0]).decode("utf-8", "surrogatepass"))
+        if isinstance(tree, dict) and tree.get("$") == "joined":
+            buffers, tree = _parted(buffers, tree["sizes"]), tree["value"]
+        return _Decoder(buffers).value(tree)
     except TransferError:
         raise
     except ImportError as error:
@@ -76,6 +89,15 @@ def decode(buffers: Sequence[Buffer]) -> Any:
         ) from error
     except Exception as error:
         raise TransferError(f"The encoded value is damaged: {type(error).__name__}: {error}") from error
+
+
+def _parted(buffers: Sequence[Buffer], sizes: list[int]) -> list[Buffer]:
+    """Take apart what was joined."""
+    joined = memoryview(buffers[1])
+    if any(not isinstance(size, int) or size < 0 for size in sizes) or sum(sizes) != joined.nbytes:
+        raise TransferError("The encoded value names sizes that its bytes do not have.")
+    ends = [*itertools.accumulate(sizes, initial=0)]
+    return [buffers[0], *(joined[start:end] for start, end in itertools.pairwise(ends))]
 
 
 class _Encoder:
@@ -224,6 +246,7 @@ class _Decoder:
     def __init__(self, buffers: Sequence[Buffer]) -> None:
         self._buffers = buffers
         self._unused = set(range(1, len(buffers)))
+        self._tables = 0
 
     def value(self, node: Any) -> Any:
         if isinstance(node, list):
@@ -235,6 +258,9 @@ class _Decoder:
         decoder = _DECODERS.get(node["$"])
         if decoder is None:
             raise TransferError(f"The encoded value holds an unknown kind: {str(node['$'])[:80]!r}.")
+        self._tables += node["$"] in _TABLES
+        if self._tables > _MOST_TABLES:
+            raise TransferError(f"The encoded value holds more than {_MOST_TABLES} tables.")
         return decoder(self, node)
 
     def raw(self, node: dict[str, Any]) -> Buffer:
@@ -300,6 +326,7 @@ class _Decoder:
         import polars as pl
 
         table = self.arrow(node)
+        _refuse_repetition(table.schema.types)
         try:
             return pl.from_arrow(table)
         except pl.exceptions.PanicException as error:  # no Exception: nobody above would catch it
@@ -329,6 +356,18 @@ class _Decoder:
         pairs = [(self.value(key), self.value(item)) for key, item in node["items"]]
         _refuse_collisions(key for key, _ in pairs)
         return dict(pairs)
+
+
+def _refuse_repetition(types: Iterable[Any]) -> None:
+    """Refuse what polars would write out in full: long values that are referred to by number."""
+    import pyarrow as pa
+
+    for kind in types:
+        if pa.types.is_dictionary(kind) and not str(kind.value_type).endswith(("string", "string_view")):
+            raise TransferError("The encoded table refers by number to something else than text.")
+        if pa.types.is_run_end_encoded(kind):
+            raise TransferError("The encoded table holds runs.")
+        _refuse_repetition(kind.field(i).type for i in range(kind.num_fields))
 
 
 def _read_names(fields: Iterable[Any]) -> None:
