@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import json
+import socket
 import tarfile
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from .conftest import TOKEN, WAIT
 from .test_authentication import RIGHT, ask
 
 if TYPE_CHECKING:
@@ -54,6 +58,28 @@ async def test_code_is_run_and_its_outputs_are_returned(api: str) -> None:
     assert (died["status"], died["error"]["evalue"].count("status 7")) == ("died", 1)
     again = run(api, "'kept' in globals()")
     assert (again["outputs"][0]["data"]["text/plain"], again["state_preserved"]) == ("False", False)
+
+
+async def test_code_of_others_is_neither_counted_nor_interrupted(open_session: Open) -> None:
+    async with open_session(network_disabled=False, publish=0) as session:
+        address = (await session.stats())["published"]
+        long = asyncio.ensure_future(session.run("import time\nfor _ in range(30): time.sleep(0.1)\n'whole'"))
+        await asyncio.sleep(0.3)
+        started = time.monotonic()
+        short = await asyncio.to_thread(run, address, "1 + 1", timeout=0.5)
+        assert short["status"] == "ok"
+        assert time.monotonic() - started > 1
+        assert (await long).value == "whole"
+
+
+async def test_code_whose_client_has_gone_is_stopped(api: str) -> None:
+    host, _, port = api.partition(":")
+    body = json.dumps({"code": "import time\nkept = 1\nwhile True: time.sleep(0.1)"}).encode()
+    head = f"POST /api/execute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    with socket.create_connection((host, int(port)), WAIT) as sock:
+        sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await asyncio.sleep(0.5)
+    assert (await asyncio.to_thread(run, api, "kept"))["outputs"][0]["data"]["text/plain"] == "1"
 
 
 async def test_output_is_bounded(api: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -48,6 +49,8 @@ ENDPOINTS = [
     ("GET", "/nowhere"),
     ("PATCH", "/healthz"),
     ("OPTIONS", "/api/execute"),
+    ("BREW", "/api/execute"),
+    ("GET", "/%ff%fe"),
 ]
 WRONG: dict[str, dict[str, str]] = {
     "none": {},
@@ -121,6 +124,32 @@ async def test_a_request_behind_one_that_was_refused_is_not_read(published: str)
             got += data
     assert got.count(b"HTTP/1.1 401") == 1
     assert got.count(b"HTTP/1.1 200") == 0
+
+
+async def test_nothing_of_a_body_is_kept_before_the_token_was_seen(published: str, engine: Engine) -> None:
+    [number] = of_process(engine)
+    before = _memory(engine, number)
+    host, port = published.split(":")
+    head = "POST /api/execute HTTP/1.1\r\nHost: x\r\nContent-Length: 400000000\r\n\r\n"
+    for _ in range(3):
+        with socket.create_connection((host, int(port)), WAIT) as sock, contextlib.suppress(OSError):
+            sock.sendall(head.encode())
+            started = time.monotonic()
+            for _ in range(400):
+                sock.sendall(bytes(10**6))
+        assert time.monotonic() - started < 5
+    assert _memory(engine, number) - before < 30 * 2**20
+    with socket.create_connection((host, int(port)), WAIT) as sock:
+        sock.sendall(head.encode())  # and nothing more
+        got = b""
+        while data := sock.recv(65_536):
+            got += data
+        assert got.startswith(b"HTTP/1.1 401")
+    assert ask(published, "GET", "/healthz", RIGHT)[0] == 200
+
+
+def _memory(engine: Engine, number: str) -> int:
+    return int(engine.client.stats(number, stream=False)["memory_stats"]["usage"])
 
 
 async def test_web_pages_are_refused_even_with_the_token(published: str) -> None:

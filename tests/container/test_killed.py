@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from py_code_mode_jupyter import FileStorage, RunStatus, Session
+from py_code_mode_jupyter.environments.container import options as container_options
 from py_code_mode_jupyter.environments.container import reaper
-from py_code_mode_jupyter.environments.container.engine import Engine
+from py_code_mode_jupyter.environments.container.engine import OWNER, Engine
 from py_code_mode_jupyter.environments.container.images import BASE
 from py_code_mode_jupyter.errors import EngineError
 from py_code_mode_jupyter.execution import ContainerConfig, ContainerExecutor
@@ -119,6 +120,76 @@ async def test_a_death_is_noticed_within_half_a_second(session: Session, code: s
     noticed = time.time()
     assert result.status is RunStatus.DIED
     assert noticed - float((await session.run("open('/work/then').read()")).value) < 0.5
+
+
+async def test_running_out_of_memory_is_noticed_within_half_a_second(session: Session) -> None:
+    code = """
+import time
+many = []
+with open('/work/then', 'w') as log:
+    while True:
+        many.append(b'x' * 2**23)
+        log.seek(0)
+        log.write(f"{time.time():.6f}")
+        log.flush()
+"""
+    result = await session.run(code)
+    noticed = time.time()
+    assert result.exception is not None
+    assert "memory limit of 512 MiB" in result.exception.message
+    assert noticed - float((await session.run("open('/work/then').read()")).value) < 0.5
+
+
+async def test_a_memory_limit_is_not_blamed_for_another_end(session: Session) -> None:
+    # A child is killed for it, and then the kernel ends by itself.
+    child = "many = [b'x' * 2**20 for _ in range(2000)]"
+    code = f"import os, subprocess, sys; print(subprocess.run([sys.executable, '-c', {child!r}]).returncode)"
+    assert (await session.run(code)).stdout == "-9\n"
+    result = await session.run("os._exit(3)")
+    assert "ended by itself with status 3" in str(result.error)
+
+
+async def test_a_session_recovers_where_its_container_could_not_be_removed(
+    session: Session, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No engine here fails to remove one at will.
+    assert (await session.run("kept = 1")).is_ok
+    [left] = of_process(engine)
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "remove", _fail)
+        environment = session.executor._environment  # type: ignore[attr-defined]
+        with pytest.raises(EngineError, match="cannot be removed"):
+            await environment.discard()
+    result = await asyncio.wait_for(session.run("'kept' in globals()"), 20)
+    assert (result.value, result.state_preserved) == (False, False)
+    until(lambda: left not in of_process(engine), "it has ended by itself, and was removed")
+
+
+def _fail(*_: object) -> None:
+    raise EngineError("The container cannot be removed.")
+
+
+def test_owners_are_told_by_what_a_clock_that_is_set_does_not_change() -> None:
+    text = container_options.owner()
+    assert not container_options.is_orphan(text)
+    stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    assert text.rpartition(":")[2] == f"{boot}-{stat[19]}"
+    head, _, started = text.rpartition(":")
+    assert container_options.is_orphan(f"{head}:{started}1")
+
+
+async def test_a_host_that_lives_long_removes_what_others_have_left_since(
+    engine: Engine, open_session: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaper, "_INTERVAL", 0.0)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    owner = container_options.owner().replace(f":{os.getpid()}:", f":{ended.pid}:")
+    for _ in range(2):
+        left = engine.client.create_container(BASE, labels={OWNER: owner})["Id"]
+        async with open_session():
+            assert engine.inspect(left) is None
 
 
 async def test_a_killed_container_is_reported_and_replaced(session: Session, engine: Engine) -> None:

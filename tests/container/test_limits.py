@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from py_code_mode_jupyter import FileStorage, RunStatus, Session
 from py_code_mode_jupyter.environments.container import options as container_options
+from py_code_mode_jupyter.environments.container.images import BASE
 from py_code_mode_jupyter.errors import (
     ConfigurationError,
     EngineError,
@@ -84,23 +87,46 @@ async def test_no_environment_variable_of_the_host_is_seen(
         assert TOKEN not in repr(seen)
 
 
-async def test_a_limit_that_does_not_hold_refuses_the_start(
-    engine: Engine, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # No engine here ignores a limit without a word, so one is taken out behind the back of the check.
+def _leave_out(monkeypatch: pytest.MonkeyPatch, part: str, option: str) -> None:
+    """Take an option out behind the back of the check: no engine here ignores one without a word."""
     real = container_options.container_options
 
-    def without_pids(*arguments: Any, **others: Any) -> dict[str, Any]:
+    def without(*arguments: Any, **others: Any) -> dict[str, Any]:
         made = real(*arguments, **others)
-        del made["host"]["pids_limit"]
+        del made[part][option]
         return made
 
     target = "py_code_mode_jupyter.environments.container.environment.container_options"
-    monkeypatch.setattr(target, without_pids)
+    monkeypatch.setattr(target, without)
+
+
+async def test_a_limit_that_does_not_hold_refuses_the_start(
+    engine: Engine, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _leave_out(monkeypatch, "host", "pids_limit")
     config = ContainerConfig(auth_token=TOKEN, network_disabled=True)
     with pytest.raises(ExecutorStartError, match="did not keep pids_limit"):
         await Session(storage, ContainerExecutor(config)).start()
     assert of_process(engine) == {}
+
+
+async def test_an_image_that_says_root_is_not_run_as_root(
+    engine: Engine, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = engine.client.create_container(BASE, entrypoint=["none"])["Id"]
+    about = engine.image(BASE)["Config"]
+    kept = f"ENTRYPOINT {json.dumps(about['Entrypoint'])}"
+    engine.client.commit(made, repository="py-code-mode", tag="root", changes=["USER root", kept])
+    engine.remove(made)
+    try:
+        config = ContainerConfig(auth_token=TOKEN, network_disabled=True, image="py-code-mode:root")
+        async with Session(storage, ContainerExecutor(config)) as session:
+            assert (await session.run("import os; os.getuid(), os.getgid()")).value == (1000, 1000)
+        _leave_out(monkeypatch, "config", "user")
+        with pytest.raises(ExecutorStartError, match="did not keep uid"):
+            await Session(storage, ContainerExecutor(config)).start()
+    finally:
+        engine.client.remove_image("py-code-mode:root", force=True)
 
 
 async def test_a_runtime_that_the_engine_does_not_have_is_refused(
@@ -188,6 +214,26 @@ async def test_a_session_keeps_its_container_and_fresh_runs_do_not(
             await session.put("x", 1)
         with pytest.raises(ExecutorStateError, match="no variable outlives a run"):
             await session.get("x")
+
+
+async def test_fresh_runs_that_are_asked_for_together_see_nothing_of_each_other(open_session: Open) -> None:
+    code = "import os\nseen = os.path.exists('x') or 'kept' in globals()\nkept = open('x', 'w')\nseen"
+    async with open_session(fresh_per_run=True) as session:
+        results = await asyncio.gather(*(session.run(code) for _ in range(3)))
+    assert [result.value for result in results] == [False] * 3
+
+
+async def test_what_comes_before_a_fresh_run_is_for_that_run(open_session: Open, tmp_path: Path) -> None:
+    (tmp_path / "data.txt").write_text("given")
+    async with open_session(fresh_per_run=True) as session:
+        for _ in range(2):
+            await session.upload(tmp_path / "data.txt", "data.txt")
+            assert (await session.stats())["state"] == "idle"
+            assert (await session.run("open('data.txt').read()")).value == "given"
+            assert (await session.stats())["state"] == "idle"
+            assert (await session.run("import os; os.listdir()")).value == []
+        with pytest.raises(ExecutorStateError, match="no file outlives a run"):
+            await session.download("data.txt", tmp_path / "back")
 
 
 async def test_twenty_sessions_at_once(open_session: Open) -> None:

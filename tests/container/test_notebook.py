@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -126,12 +128,52 @@ async def test_a_cell_whose_kernel_died_shows_why(start: Start, code: str, reaso
 async def test_a_kernel_that_was_ended_on_purpose_says_nothing(start: Start) -> None:
     kernel = await start()
     await kernel.text("print('here')")
-    for _ in range(2):
-        await kernel.manager.restart_kernel(now=True)
+    for now in (True, False, True):
+        await kernel.manager.restart_kernel(now=now)
         await kernel.client.wait_for_ready(timeout=WAIT)
         reply, shown = await kernel.run("1")
         assert reply["status"] == "ok"
         assert [content["text"] for kind, content in shown if kind == "stream"] == []
+
+
+async def test_the_cell_that_died_is_named_and_no_earlier_one(start: Start) -> None:
+    kernel = await start()
+    await kernel.text("import os, time")
+    kernel.client.execute("os._exit(3)")
+    while (await kernel.client.get_iopub_msg(timeout=WAIT))["msg_type"] != "stream":
+        pass
+    kernel.client.execute("'to nobody'")  # while there is no kernel
+    await kernel.manager.restart_kernel(now=True)
+    await kernel.client.wait_for_ready(timeout=WAIT)
+    asked = kernel.client.execute("import os; os._exit(4)")
+    while "status 4" not in (message := await kernel.client.get_iopub_msg(timeout=WAIT))["content"].get(
+        "text", ""
+    ):
+        pass
+    assert message["parent_header"]["msg_id"] == asked
+
+
+async def test_prompts_without_end_are_not_passed_on(start: Start) -> None:
+    kernel = await start()
+    code = """
+kernel = get_ipython().kernel
+identity = kernel._parent_ident["shell"]
+for prompt in ("x" * 100_000, *map(str, range(300))):
+    kernel.session.send(kernel.stdin_socket, "input_request", {"prompt": prompt, "password": False},
+                        kernel.get_parent(), ident=identity)
+"""
+    reply, _ = await kernel.run(code)
+    assert reply["status"] == "ok", reply
+    prompts = []
+    with contextlib.suppress(Empty):
+        while True:
+            prompts.append((await kernel.client.get_stdin_msg(timeout=1))["content"]["prompt"])
+    assert 50 <= len(prompts) <= 100
+    assert max(map(len, prompts)) < 10
+    kernel.client.input("enough")
+    kernel.client.execute("input('again? ')", allow_stdin=True)
+    assert (await kernel.client.get_stdin_msg(timeout=WAIT))["content"]["prompt"] == "again? "
+    kernel.client.input("yes")
 
 
 async def test_interrupt_and_input_work_as_in_any_kernel(start: Start) -> None:

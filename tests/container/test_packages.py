@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +15,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from py_code_mode_jupyter import FileStorage, Session
+from py_code_mode_jupyter import FileStorage, RunStatus, Session
 from py_code_mode_jupyter.environments.container.images import BASE, layer_name
 from py_code_mode_jupyter.errors import DependencyInstallError, RuntimeDepsDisabledError
 from py_code_mode_jupyter.execution import ContainerConfig, ContainerExecutor
 
-from .conftest import TOKEN, Open, of_process
+from .conftest import TOKEN, Open, of_process, until
 
 if TYPE_CHECKING:
     from py_code_mode_jupyter.environments.container.engine import Engine
@@ -148,6 +151,105 @@ async def test_recorded_packages_become_a_layer_of_a_locked_container(
     with pytest.raises(DependencyInstallError, match="nowhere"):
         await Session(storage, ContainerExecutor(config), sync_deps_on_start=True).start()
     assert of_process(engine) == {}
+
+
+async def test_added_packages_are_there_again_when_the_container_was_replaced(
+    open_session: Open, wheelhouse: Path, engine: Engine
+) -> None:
+    async with open_session(**ALLOWED, wheelhouse=wheelhouse) as session:
+        await session.run("deps.add('tiny')")
+        [number] = of_process(engine)
+        engine.signal(number, "SIGKILL")
+        assert (await session.run("import tiny; tiny.answer")).value == 42
+        assert number not in of_process(engine)
+        await session.remove_dep("tiny")
+        [number] = of_process(engine)
+        engine.signal(number, "SIGKILL")
+        until(lambda: number not in of_process(engine), "it has gone")
+        assert (await session.run("import tiny")).exception.name == "ModuleNotFoundError"
+    async with open_session(**ALLOWED, wheelhouse=wheelhouse, fresh_per_run=True) as session:
+        await session.add_dep("tiny")
+        for _ in range(2):
+            assert (await session.run("import tiny; tiny.answer")).value == 42
+
+
+async def test_a_container_that_lacks_its_packages_is_not_used(
+    open_session: Open, wheelhouse: Path, engine: Engine
+) -> None:
+    async with open_session(**ALLOWED, wheelhouse=wheelhouse) as session:
+        await session.add_dep("tiny")
+        [wheel] = wheelhouse.glob("*.whl")
+        hidden = wheel.rename(wheelhouse / "hidden")
+        [number] = of_process(engine)
+        engine.signal(number, "SIGKILL")
+        until(lambda: number not in of_process(engine), "it has gone")
+        for _ in range(2):
+            with pytest.raises(DependencyInstallError, match="tiny"):
+                await session.run("1 + 1")
+            assert of_process(engine) == {}
+        hidden.rename(wheel)
+        assert (await session.run("import tiny; tiny.answer")).value == 42
+
+
+async def test_a_layer_that_was_removed_between_two_runs_is_made_again(
+    open_session: Open, wheelhouse: Path, engine: Engine, layer: str
+) -> None:
+    fields = {"deps": ("tiny",), "wheelhouse": wheelhouse, "fresh_per_run": True}
+    async with open_session(**fields) as session:
+        assert (await session.run("import tiny; tiny.answer")).value == 42
+        assert engine.remove_image(layer)
+        assert (await session.run("import tiny; tiny.answer")).value == 42
+
+
+async def test_a_package_with_extras_can_be_a_layer(
+    engine: Engine, storage: FileStorage, wheelhouse: Path
+) -> None:
+    fields = {"auth_token": TOKEN, "network_disabled": True, "wheelhouse": wheelhouse}
+    name = layer_name(engine.image(BASE)["Id"], ("tiny[more]",), wheelhouse)
+    try:
+        config = ContainerConfig(**fields, deps=("tiny[more]",))
+        async with Session(storage, ContainerExecutor(config)) as session:
+            assert (await session.run("import tiny; tiny.answer")).value == 42
+        storage.deps.add("tiny[more]")
+        config = ContainerConfig(**fields)
+        async with Session(storage, ContainerExecutor(config), sync_deps_on_start=True) as session:
+            await session.run("import tiny; kept = tiny.answer")
+            assert (await session.sync_deps()).installed == ()
+            assert (await session.run("kept")).value == 42
+    finally:
+        engine.client.remove_image(name)
+
+
+async def test_one_package_that_cannot_be_had_keeps_no_other_away(
+    wheelhouse: Path, storage: FileStorage, engine: Engine, layer: str
+) -> None:
+    config = ContainerConfig(auth_token=TOKEN, network_disabled=True, wheelhouse=wheelhouse)
+    storage.deps.add("nowhere")
+    storage.deps.add("tiny")
+    async with Session(storage, ContainerExecutor(config)) as session:
+        change = await session.sync_deps()
+        assert (change.installed, change.failed) == (("tiny",), ("nowhere",))
+        assert (await session.run("import tiny; tiny.answer")).value == 42
+    assert engine.has_image(layer)
+
+
+async def test_closing_ends_an_installation_that_is_under_way(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The index is a listener of ours that never answers.
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        monkeypatch.setenv("UV_INDEX_URL", f"http://127.0.0.1:{index.getsockname()[1]}/simple")
+        config = ContainerConfig(auth_token=TOKEN, allow_runtime_deps=True)
+        session = Session(storage, ContainerExecutor(config))
+        await session.start()
+        run = asyncio.ensure_future(session.run("deps.add('iniconfig')"))
+        connection, _ = await asyncio.to_thread(index.accept)
+        with connection:
+            started = time.monotonic()
+            await session.close()
+            assert time.monotonic() - started < 5
+        assert (await run).status is RunStatus.DIED
+    assert storage.deps.list() == []
 
 
 @pytest.mark.usefixtures("layer")
