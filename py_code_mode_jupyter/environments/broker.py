@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 Answer = tuple[dict[str, Any], Any]
+MOST_SAVED = 4 * 2**30
+"""Bytes of artifacts that one place may save in its lifetime, in all their versions."""
+_PER_ARTIFACT = 4096  # bytes that each takes beside its content
 _PLAIN = (str, int, float, bool, type(None), list, tuple, dict)
 
 
@@ -40,6 +43,7 @@ class Broker:
 
     def __init__(self, storage: Storage | None, deps: Deps) -> None:
         self._storage = storage
+        self._saved = 0
         self.deps = deps
         self._table: dict[str, Callable[[dict[str, Any], bytearray], Answer]] = {
             "artifacts.save": self._save,
@@ -82,6 +86,12 @@ class Broker:
         metadata = params.get("metadata")
         if metadata is not None and not isinstance(metadata, dict):
             raise BrokerError("metadata is not a dict.")
+        self._saved += len(payload) + _PER_ARTIFACT
+        if self._saved > MOST_SAVED:
+            raise BrokerError(
+                f"This session has saved {MOST_SAVED / 2**30:g} GiB of artifacts, which is all that one may.",
+                remedy="Start another session.",
+            )
         about = _take(params, "format", dict)
         encoded = Encoded(
             format=_take(about, "format", str), data=memoryview(payload), summary=_take(about, "summary", str)

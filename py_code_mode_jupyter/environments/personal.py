@@ -16,7 +16,13 @@ _log = logging.getLogger(__name__)
 
 
 def personal_broker(
-    environ: Mapping[str, str], configured: str, site: Site, *, allowed: bool, wheels_only: bool
+    environ: Mapping[str, str],
+    configured: str,
+    site: Site,
+    *,
+    allowed: bool,
+    wheels_only: bool,
+    with_storage: bool = True,
 ) -> Broker:
     """Return a broker over the user's own storage, or over none where that cannot be used.
 
@@ -26,8 +32,10 @@ def personal_broker(
         As in `storage.root.storage_root`.
     site, allowed, wheels_only
         As in `Deps`.
+    with_storage
+        False: over none.
     """
-    storage = _storage(environ, configured)
+    storage = _storage(environ, configured) if with_storage else None
     return Broker(storage, Deps(record_of(storage), site, allowed=allowed, wheels_only=wheels_only))
 
 

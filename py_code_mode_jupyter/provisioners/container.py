@@ -53,6 +53,11 @@ class ContainerProvisioner(IsolatedProvisioner[ContainerEnvironment]):
     startup_timeout = Float(60.0, help="Seconds that a start may take.").tag(config=True)
     storage_root = Unicode("", help="Storage folder; empty: 'pcm' in Jupyter's data folder.").tag(config=True)
 
+    with_storage = Bool(
+        True,
+        help="Whether the code may use the user's storage, which other kernels use as well.",
+    ).tag(config=True)
+
     headline = "The container could not be started, so nothing is run."
 
     async def _make(self, environ: Mapping[str, str]) -> ContainerEnvironment:
@@ -65,6 +70,7 @@ class ContainerProvisioner(IsolatedProvisioner[ContainerEnvironment]):
             ContainerSite(environment),
             allowed=config.allow_runtime_deps,
             wheels_only=True,
+            with_storage=self.with_storage,
         )
         return environment
 

@@ -153,6 +153,13 @@ async def test_the_cell_that_died_is_named_and_no_earlier_one(start: Start) -> N
     assert message["parent_header"]["msg_id"] == asked
 
 
+async def test_a_kernel_gets_no_storage_where_an_administrator_says_so(start: Start) -> None:
+    kernel = await start(with_storage=False)
+    assert "This session has no storage" in await kernel.text("artifacts.save('x', 1)")
+    kernel = await start()
+    assert "This session" not in await kernel.text("artifacts.save('x', 1)")
+
+
 async def test_prompts_without_end_are_not_passed_on(start: Start) -> None:
     kernel = await start()
     code = """

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from py_code_mode_jupyter import RunStatus
+from py_code_mode_jupyter.environments import broker
 
 from .test_container_attacks import is_unharmed
 
@@ -93,6 +94,19 @@ for parent in seen * 3:
         for number in range(3):
             result = await session.run(f"{code}\n{number}")
             assert (result.is_ok, result.value) == (True, number)
+
+
+async def test_code_cannot_fill_the_hosts_disk_with_artifacts(
+    container: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "MOST_SAVED", 300_000)
+    code = "saved = 0\nfor i in range(100):\n    artifacts.save(f'a{i % 3}', 'x' * 50_000)\n    saved += 1"
+    async with container() as session:
+        result = await session.run(code)
+        assert result.exception is not None
+        assert result.exception.name == "BrokerError"
+        assert (await session.run("saved")).value == 5
+        assert sum(info.size for info in session.storage.artifacts.list()) <= 150_000
 
 
 NAMES = ["../x", "/etc/passwd", "a/../../b", "x\0y", "..", "CON/../x", "a" * 300]
