@@ -203,7 +203,8 @@ class BaseExecutor(abc.ABC):
                 ending, stopped = await self._until_end(runner, self._current, limit)
             finally:
                 self._current = None
-                await _to_the_end(self._after_run())
+                if (settling := self._settling()) is not None:
+                    await _to_the_end(settling)
             took = time.perf_counter() - started
             if stopped is not None:
                 ending = _timed_out(ending, stopped or self._interrupted, limit)
@@ -212,8 +213,9 @@ class BaseExecutor(abc.ABC):
             lost = ending.status is RunStatus.DIED or bool(stopped)
             return _result(ending, collector, took, self._is_preserved(request, lost))
 
-    async def _after_run(self) -> None:  # noqa: B027 - most places have nothing to do
-        """Do what has to be done between this run and the next."""
+    def _settling(self) -> Coroutine[Any, Any, None] | None:
+        """Return what has to be done between this run and the next, if anything."""
+        return None
 
     async def _revive(self, runner: Runner) -> None:
         if not runner.alive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,11 +58,15 @@ class ContainerExecutor(BaseExecutor):
         self._environment.broker = Broker(storage, deps)
         return KernelRunner(self._environment, startup_timeout=self.config.startup_timeout)
 
-    async def _after_run(self) -> None:
+    def _settling(self) -> Coroutine[Any, Any, None] | None:
         if not self.config.fresh_per_run or self._environment is None or self._runner is None:
-            return
+            return None
+        return self._discard(self._environment)
+
+    async def _discard(self, environment: ContainerEnvironment) -> None:
+        """Let go of the container that a run has used; the next run gets another."""
         try:
-            await self._environment.discard()
+            await environment.discard()
         except EngineError as error:
             _log.warning("The container of a run could not be removed: %s", error)
 

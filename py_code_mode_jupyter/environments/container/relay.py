@@ -21,7 +21,7 @@ from typing import Any, cast, final
 import zmq
 from jupyter_client.session import Session
 
-from ...sandbox.sockets import WatchedSocket
+from ...sandbox.sockets import WatchedSocket, send_now
 from ...sandbox.wire import CONTROL, IOPUB, SHELL, STDIN
 
 _log = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ class Relay:
             return
         to = self._sockets[channel]
         with contextlib.suppress(zmq.Again):  # the client has gone, or takes nothing
-            to.zmq.send_multipart([*asked, *signed], zmq.NOBLOCK, copy=False)
+            send_now(to.zmq, [*asked, *signed])
         to.poke()
 
     def _may_prompt(self, parts: Sequence[Any]) -> bool:
@@ -258,7 +258,7 @@ class Relay:
         socket = self._sockets[IOPUB].zmq
         while self._waiting:
             try:
-                socket.send_multipart(self._waiting[0], zmq.NOBLOCK, copy=False)
+                send_now(socket, self._waiting[0])
             except zmq.Again:
                 return
             self._size -= sum(map(len, self._waiting.popleft()))

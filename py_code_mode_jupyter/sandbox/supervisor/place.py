@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, final
 import zmq
 
 from ..frames import MAX_HEADER, FrameError, Payload, receive_frame, send_frame
-from ..sockets import WatchedSocket
+from ..sockets import WatchedSocket, send_now
 from ..wire import CONTROL, IOPUB, SHELL, STDIN
 from . import measure
 from .private import ENDED, PlaceError, PrivateChannel, resolve
@@ -306,7 +306,7 @@ class Place:
         for part in parts[:4]:
             signed.update(part)
         try:
-            to.zmq.send_multipart([_DELIMITER, signed.hexdigest().encode(), *parts], zmq.NOBLOCK, copy=False)
+            send_now(to.zmq, [_DELIMITER, signed.hexdigest().encode(), *parts])
         except zmq.Again:
             raise PlaceError("The kernel takes no messages any more.") from None
         to.poke()
