@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from py_code_mode_jupyter.environments.container.filtering import Filter, Message
 from py_code_mode_jupyter.environments.container.filtering.html import harmless_html, is_passive
+from py_code_mode_jupyter.environments.container.relay import parse_object
 
 HEADER = {
     "msg_id": "m",
@@ -467,6 +468,37 @@ def test_links_of_the_help_menu_lead_to_web_pages_only() -> None:
         7,
     ]
     assert [one["text"] for one in reply("kernel_info_reply", {"help_links": links})["help_links"]] == ["y"]
+
+
+ODD = {
+    "not a number": b'{"msg_type": NaN}',
+    "infinity": b'{"a": -Infinity}',
+    "another encoding": '{"a": 1}'.encode("utf-16"),
+    "not UTF-8": b'{"a": "\xff"}',
+    "a list": b"[]",
+}
+
+
+@pytest.mark.parametrize("part", ODD.values(), ids=ODD)
+def test_what_not_every_reader_understands_is_no_message(part: bytes) -> None:
+    assert parse_object(part, 1000) is None
+
+
+def test_parts_that_nothing_was_taken_from_pass_as_they_were_sent() -> None:
+    raw = [
+        json.dumps(part, indent=1).encode()
+        for part in (HEADER, PARENT, {"a": 1}, {"name": "stdout", "text": "x"})
+    ]
+    header, parent, metadata, content = map(json.loads, raw)
+    header["msg_type"] = "stream"
+    raw[0] = json.dumps(header, indent=1).encode()
+    found = Filter(online=False).admit(Message("iopub", header, parent, metadata, content, (), raw))
+    assert found is not None
+    assert found.parts() == raw
+    more = {**header, "other": [1]}
+    found = Filter(online=False).admit(Message("iopub", more, parent, {"b": []}, content, (), raw))
+    assert found is not None
+    assert [json.loads(part) for part in found.parts()] == [header, parent, {}, content]
 
 
 def test_only_known_kinds_pass_and_only_on_their_channels() -> None:

@@ -147,6 +147,11 @@ async def test_the_hosts_logging_does_not_enter_a_result(
     assert "of the host" in caplog.text
 
 
+async def test_output_that_reads_like_the_protocol_is_output(session: Session) -> None:
+    for text in ("busy", '{"execution_state": "busy"}', '{"execution_state":"busy"}', "idle"):
+        assert (await session.run(f"print({text!r}, end='')")).stdout == text
+
+
 async def test_two_sessions_at_once_do_not_mix(open_session: Callable[..., Any]) -> None:
     async with open_session() as a, open_session() as b:
         code = "for i in range(3000): print('{0}')\nwho = '{0}'"

@@ -225,7 +225,8 @@ class Connection:
         content = parse_object(raw, _LARGEST_CONTENT)
         if content is None:
             return
-        message = Message(channel, header, parent, metadata, content, parts[4:], raw)
+        raws = (*map(bytes, parts[:3]), raw)
+        message = Message(channel, header, parent, metadata, content, parts[4:], raws)
         passing = self._screen.admit(message)
         if passing is None:
             return

@@ -265,12 +265,20 @@ class Relay:
             self._stuck_since = 0.0
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def parse_object(part: Any, most: int) -> dict[str, Any] | None:
     """Return the JSON object in a part of a message, None if it is something else, or larger than `most`."""
     if len(part) > most:
         return None
     try:
-        found = json.loads(bytes(part))
+        # UTF-8 and no NaN: Python would read more than other readers do.
+        found = _STRICT.decode(bytes(part).decode())
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, final
 
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketHandler
 
 from ..wire import CONTROL, IOPUB, PLACE, SHELL, STDIN, SUBPROTOCOL, WireError, pack, unpack
 from .private import PlaceError
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _LARGEST_HEAD = 2**20
+_BUSY = b'{"execution_state":"busy"}'
 _ENOUGH, _LITTLE = 2**20, 2**18
 """Bytes on their way to a client: above the first the kernel waits, until there are fewer than the second."""
 
@@ -68,8 +71,10 @@ class Switchboard:
                 return
             # Somebody waits for it.
             frame = pack(channel, [*(bytes(part)[:_LARGEST_HEAD] for part in parts[:3]), _refusal(error)])
+        # An executor does not look at these, and each message on the way to it counts.
+        is_dull = self.operations.place.is_session and _says_busy(channel, parts)
         for client in list(self.clients):
-            if client.may_use_kernel:
+            if client.may_use_kernel and not (is_dull and client.is_host):
                 client.pass_on(frame, is_shown=channel == IOPUB)
 
     def _on_death(self, generation: int, reason: str) -> None:
@@ -80,6 +85,20 @@ class Switchboard:
         for client in list(self.clients):
             if client.is_host and client.generation == generation:
                 client.pass_on(frame)
+
+
+def _says_busy(channel: str, parts: Sequence[Payload]) -> bool:
+    return channel == IOPUB and bytes(parts[3][: len(_BUSY) + 2]).replace(b" ", b"") == _BUSY
+
+
+def _header(size: int) -> bytes:
+    """Return the header of a binary frame (RFC 6455, 5.2).
+
+    Written here, because tornado makes a task of every message, which takes as long as all the rest.
+    """
+    if size < 126:
+        return bytes((0x82, size))
+    return struct.pack(">BBH", 0x82, 126, size) if size < 2**16 else struct.pack(">BBQ", 0x82, 127, size)
 
 
 def _refusal(error: WireError) -> bytes:
@@ -118,6 +137,9 @@ class ChannelsHandler(Guarded, WebSocketHandler):
         """Begin to pass on messages."""
         self.is_host = self.get_query_argument("host", "") == "1"
         self.set_nodelay(True)
+        stream = self.ws_connection.stream if self.ws_connection is not None else None
+        assert stream is not None
+        self._stream = stream
         self._board.clients.append(self)
 
     @property
@@ -164,8 +186,8 @@ class ChannelsHandler(Guarded, WebSocketHandler):
     def pass_on(self, frame: bytes, *, is_shown: bool = False) -> None:
         """Send a frame; where too much is on its way, the kernel waits before it shows more."""
         try:
-            sent = self.write_message(frame, binary=True)
-        except WebSocketClosedError:
+            sent = self._stream.write(_header(len(frame)) + frame)
+        except StreamClosedError:
             return
         self.waiting += len(frame)
         if is_shown and self.waiting > _ENOUGH:

@@ -123,6 +123,11 @@ class Place:
         return str(self._told["cwd"])
 
     @property
+    def is_session(self) -> bool:
+        """Whether an executor drives the kernel, and not a person."""
+        return self._told["is_session"] is True
+
+    @property
     def pid(self) -> int:
         """The kernel's process id, 0 if there is none."""
         return self._pid

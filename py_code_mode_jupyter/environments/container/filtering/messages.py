@@ -44,6 +44,10 @@ class Message:
         Its parts.
     buffers
         Its binary parts.
+    raw
+        The bytes that header, parent, metadata and content were read from; empty where they are others now.
+    notes
+        What the user is to be told of it.
     """
 
     channel: str
@@ -52,7 +56,7 @@ class Message:
     metadata: Content
     content: Content
     buffers: Sequence[Any] = ()
-    raw: bytes = b""
+    raw: Sequence[bytes] = (b"", b"", b"", b"")
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -68,11 +72,10 @@ class Message:
         ValueError
             It holds something that not every reader of JSON understands.
         """
-        content = self.raw or json.dumps(self.content, allow_nan=False).encode()
-        others = (
-            json.dumps(part, allow_nan=False).encode() for part in (self.header, self.parent, self.metadata)
-        )
-        return [*others, content, *self.buffers]
+        parts = (self.header, self.parent, self.metadata, self.content)
+        raws = zip(self.raw, parts, strict=True)
+        signed = [raw or json.dumps(part, allow_nan=False).encode() for raw, part in raws]
+        return [*signed, *self.buffers]
 
 
 @final
@@ -131,14 +134,19 @@ class Filter:
         if content is None and not self._is_refused():
             return None
         notes = self._notes(str(message.parent.get("msg_id")))
+        before = (message.header, message.parent, message.metadata, message.content)
+        header, parent, metadata = _strings(before[0]), _strings(before[1]), _scalars(before[2])
+        now = (header, parent, metadata, content)
+        unchanged = [one is other or one == other for one, other in zip(now[:3], before, strict=False)]
+        unchanged.append(content is message.content)
         return Message(
             channel=message.channel if content is not None else "",
-            header=_strings(message.header),
-            parent=_strings(message.parent),
-            metadata=_scalars(message.metadata),
+            header=header,
+            parent=parent,
+            metadata=metadata,
             content=content or {},
             buffers=message.buffers,
-            raw=message.raw if content is message.content else b"",
+            raw=[raw if same else b"" for raw, same in zip(message.raw, unchanged, strict=True)],
             notes=notes,
         )
 
