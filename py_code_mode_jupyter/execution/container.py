@@ -42,6 +42,8 @@ class ContainerExecutor(BaseExecutor):
         super().__init__()
         self.config: ContainerConfig = checked(config, ContainerConfig)
         self._environment: ContainerEnvironment | None = None
+        if self.config.fresh_per_run:
+            self._state_between_places = "idle"
 
     @property
     def default_timeout(self) -> float:
@@ -69,10 +71,6 @@ class ContainerExecutor(BaseExecutor):
             await environment.discard()
         except EngineError as error:
             _log.warning("The container of a run could not be removed: %s", error)
-
-    @property
-    def _state_between_places(self) -> str:  # type: ignore[override]
-        return "idle" if self.config.fresh_per_run else "dead"
 
     @property
     def _interrupted(self) -> str:
