@@ -134,11 +134,17 @@ class Filter:
         if content is None and not self._is_refused():
             return None
         notes = self._notes(str(message.parent.get("msg_id")))
-        before = (message.header, message.parent, message.metadata, message.content)
-        header, parent, metadata = _strings(before[0]), _strings(before[1]), _scalars(before[2])
-        now = (header, parent, metadata, content)
-        unchanged = [one is other or one == other for one, other in zip(now[:3], before, strict=False)]
-        unchanged.append(content is message.content)
+        header, parent, metadata = (
+            _strings(message.header),
+            _strings(message.parent),
+            _scalars(message.metadata),
+        )
+        unchanged = (
+            header == message.header,
+            parent == message.parent,
+            metadata == message.metadata,
+            content is message.content,
+        )
         return Message(
             channel=message.channel if content is not None else "",
             header=header,
