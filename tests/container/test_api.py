@@ -16,6 +16,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from websockets.sync.client import connect
 
 from .conftest import TOKEN, WAIT
 from .test_authentication import RIGHT, ask
@@ -63,22 +64,30 @@ async def test_code_is_run_and_its_outputs_are_returned(api: str) -> None:
 async def test_code_of_others_is_neither_counted_nor_interrupted(open_session: Open) -> None:
     async with open_session(network_disabled=False, publish=0) as session:
         address = (await session.stats())["published"]
-        long = asyncio.ensure_future(session.run("import time\nfor _ in range(30): time.sleep(0.1)\n'whole'"))
-        await asyncio.sleep(0.3)
+        long = session.stream("import time\nprint('begun')\nfor _ in range(30): time.sleep(0.1)\n'whole'")
+        assert (await anext(long)).text == "begun\n"
         started = time.monotonic()
         short = await asyncio.to_thread(run, address, "1 + 1", timeout=0.5)
         assert short["status"] == "ok"
         assert time.monotonic() - started > 1
-        assert (await long).value == "whole"
+        assert [output.type async for output in long] == ["execute_result"]
+        assert session.last_result is not None
+        assert session.last_result.value == "whole"
 
 
 async def test_code_whose_client_has_gone_is_stopped(api: str) -> None:
     host, _, port = api.partition(":")
-    body = json.dumps({"code": "import time\nkept = 1\nwhile True: time.sleep(0.1)"}).encode()
+    body = json.dumps(
+        {"code": "import time\nkept = 1\nprint(333 * 333)\nwhile True: time.sleep(0.1)"}
+    ).encode()
     head = f"POST /api/execute HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-    with socket.create_connection((host, int(port)), WAIT) as sock:
+    with (
+        connect(f"ws://{api}/api/channels", additional_headers=RIGHT) as watcher,
+        socket.create_connection((host, int(port)), WAIT) as sock,
+    ):
         sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        await asyncio.sleep(0.5)
+        while b"110889" not in bytes(watcher.recv(WAIT, decode=False)):
+            pass
     assert (await asyncio.to_thread(run, api, "kept"))["outputs"][0]["data"]["text/plain"] == "1"
 
 
