@@ -34,11 +34,11 @@ def from_image(obj: object) -> Encoded | None:
     else:
         return None
     data = sink.getbuffer()
-    width, height = _png_size(bytes(data[:HEAD_SIZE]))
+    width, height = png_size(bytes(data[:HEAD_SIZE]))
     return Encoded(format="png", data=data, summary=f"{what} {width} x {height}")
 
 
-def _png_size(head: bytes) -> tuple[int, int]:
+def png_size(head: bytes) -> tuple[int, int]:
     """Return width and height in pixels, as the header (PNG specification, 11.2.1) states them."""
     if head[:8] != _PNG_MAGIC or head[8:16] != b"\0\0\0\rIHDR" or len(head) < 33:
         raise ArtifactFormatError("These bytes do not begin as a PNG file does.")
@@ -53,7 +53,7 @@ def _png_size(head: bytes) -> tuple[int, int]:
 
 def check_png(head: bytes) -> None:
     """Refuse what is no PNG file, or one with too many pixels."""
-    _png_size(head)
+    png_size(head)
 
 
 def to_image(data: Buffer) -> Any:

@@ -6,7 +6,8 @@ import contextlib
 import importlib
 import json
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 from ..errors import ArtifactFormatError
 from .encoded import Buffer, Encoded, library, owned_by, writing
@@ -19,6 +20,30 @@ _BATCH_ROWS, _BATCH_BYTES = 2**20, 2**28
 # What `encode` writes. Others shrink repetition by more than a thousand, a gift to whoever builds bombs.
 _CODECS = ("SNAPPY", "UNCOMPRESSED")
 _OURS = b"py_code_mode_jupyter"
+_LONGEST_FIXED = 1_000
+"""Bytes of a cell, in a column whose cells are all of one length, that a glance still reads."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableHead:
+    """The first rows and columns of a table, as text.
+
+    Attributes
+    ----------
+    names, types
+        Of the columns.
+    rows
+        The cells; None where a value is missing.
+    total_rows, total_columns
+        How many there are.
+    """
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+    total_rows: int
+    total_columns: int
 
 
 def from_table(obj: object) -> Encoded | None:
@@ -194,3 +219,59 @@ def check_parquet(head: bytes) -> None:
     """Refuse what does not begin as a parquet file does."""
     if head[:4] != _PARQUET_MAGIC:
         raise ValueError("it does not begin as a parquet file does")
+
+
+def table_head(data: Buffer, *, rows: int, columns: int, longest: int) -> TableHead:
+    """Return a table's first rows and columns, their cells cut to `longest` characters.
+
+    Only as much is unfolded as a page of the file holds; nested columns stay unread.
+    """
+    pa = library("pyarrow", "A parquet file")
+    parquet = library("pyarrow.parquet", "A parquet file")
+    source = pa.py_buffer(data)
+    with parquet.ParquetFile(pa.BufferReader(source)) as file:
+        _refuse_bomb(file.metadata)
+        total, schema = file.metadata.num_rows, file.schema_arrow
+    whole = [field for field in schema if not field.name.startswith("__index_level_")]
+    shown = whole[:columns]
+    flat = [field.name for field in shown if _is_flat(pa, field)]
+    texts = [field.name for field in shown if field.name in flat and _is_text(field.type)]
+    found: dict[str, list[str | None]] = {}
+    with parquet.ParquetFile(pa.BufferReader(source), read_dictionary=texts) as file:
+        batch = next(file.iter_batches(batch_size=rows, columns=flat), None) if flat else None
+        if batch is not None:
+            found = {name: _texts(pa, batch.column(name), longest) for name in flat}
+    height = min(rows, total)
+    cells = [found.get(field.name, ["..."] * height) for field in shown]
+    return TableHead(
+        names=tuple(field.name for field in shown),
+        types=tuple(str(field.type)[:longest] for field in shown),
+        rows=tuple(zip(*cells, strict=True)),
+        total_rows=total,
+        total_columns=len(whole),
+    )
+
+
+def _is_flat(pa: Any, field: Any) -> bool:
+    """Whether a few cells of a column can be read without much being unfolded."""
+    kind = field.type
+    is_long = pa.types.is_fixed_size_binary(kind) and kind.byte_width > _LONGEST_FIXED
+    # pyarrow would read a dot as the way into a nested column.
+    return "." not in field.name and not pa.types.is_nested(kind) and not is_long
+
+
+def _texts(pa: Any, column: Any, longest: int) -> list[str | None]:
+    """Return cells as text. Long ones are cut where they are kept once, before they are repeated."""
+    if pa.types.is_dictionary(column.type):
+        values = [_cut(value.as_py(), longest) for value in column.dictionary]
+        return [None if index is None else values[index] for index in column.indices.to_pylist()]
+    return [_cut(value, longest) for value in column.to_pylist()]
+
+
+def _cut(value: object, longest: int) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        value = repr(value[:longest])
+    text = str(value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}\u2026"
