@@ -23,9 +23,15 @@
     │   └── DependencyInstallError    the installer refused or could not reach an index
     ├── StorageError
     │   ├── StorageUnavailableError   the folder cannot be used
+    │   ├── RunNotFoundError
+    │   ├── LedgerFormatError         its file is damaged, another program's, or of a newer version
     │   ├── ArtifactNotFoundError
     │   ├── InvalidArtifactNameError
     │   └── ArtifactFormatError       no safe file format for this kind of object, or a damaged file
+    ├── SteeringError                 a session of another process did not do what it was asked
+    │   └── SessionGoneError          it has ended, or does not answer
+    ├── ReplayError                   recorded runs cannot be run again
+    │   └── ReplayConsentError        they come from a more isolated place, and nobody has agreed yet
     ├── BrokerError                   isolated code asked for something it may not have
     └── RunFailedError                a ``%pcm`` run failed and the cell has to stop
 
@@ -296,6 +302,37 @@ class ArtifactNotFoundError(StorageError, KeyError):
         self.known = tuple(known)
 
 
+class RunNotFoundError(StorageError, KeyError):
+    """The run ledger knows no run of this number, or none of a session of this name.
+
+    Attributes
+    ----------
+    run
+        The number, or the session's name, that was asked for.
+    """
+
+    def __init__(self, run: int | str) -> None:
+        what = f"run {run}" if isinstance(run, int) else f"run of a session {run[:200]!r}"
+        super().__init__(
+            f"There is no {what}.", remedy="It may never have been, or be so old that it is no longer kept."
+        )
+        self.run = run
+
+
+class LedgerFormatError(StorageError):
+    """The file of the run ledger is damaged, another program's, or made by a newer version of this package.
+
+    Attributes
+    ----------
+    path
+        The file.
+    """
+
+    def __init__(self, path: str, problem: str, *, remedy: str) -> None:
+        super().__init__(f"The run ledger {path!r} cannot be used: {problem}.", remedy=remedy)
+        self.path = path
+
+
 class InvalidArtifactNameError(StorageError, ValueError):
     """The name cannot be an artifact's: it has path parts, is too long or holds forbidden characters.
 
@@ -315,6 +352,46 @@ class InvalidArtifactNameError(StorageError, ValueError):
 
 class ArtifactFormatError(StorageError, TypeError):
     """The object has no safe file format, or a stored file cannot be read as what it claims to be."""
+
+
+class SteeringError(CodeModeError):
+    """A session that lives in another process did not do what it was asked.
+
+    Attributes
+    ----------
+    kind
+        The name of the error there, empty if it is ours.
+    """
+
+    def __init__(self, message: str, *, kind: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.kind = kind
+
+
+class SessionGoneError(SteeringError):
+    """The session has ended, or its process does not answer."""
+
+
+class ReplayError(CodeModeError):
+    """Recorded runs cannot be run again."""
+
+
+class ReplayConsentError(ReplayError):
+    """Recorded runs come from a more isolated place than the one they would run in now.
+
+    Attributes
+    ----------
+    origin, place
+        The executors that ran them, and that would run them.
+    """
+
+    def __init__(self, origin: str, place: str) -> None:
+        super().__init__(
+            f"What ran in the place {origin!r} would run again in the less isolated place {place!r}.",
+            remedy="Read the code first; if it may run here, say consent=True.",
+        )
+        self.origin = origin
+        self.place = place
 
 
 class BrokerError(CodeModeError):

@@ -11,6 +11,8 @@ from ..errors import ConfigurationError
 from .artifacts import ARTIFACTS, ArtifactStore
 from .dependencies import DependencyList
 from .folder import INCOMING, Folder, storage_errors
+from .ledger import RunLedger
+from .registry import SessionRegistry
 
 
 @runtime_checkable
@@ -29,6 +31,14 @@ class Storage(Protocol):
     def deps(self) -> DependencyList:
         """The packages that its sessions need."""
 
+    @property
+    def runs(self) -> RunLedger:
+        """What its sessions ran."""
+
+    @property
+    def sessions(self) -> SessionRegistry:
+        """The sessions that live over it now."""
+
 
 @final
 class FileStorage:
@@ -40,6 +50,8 @@ class FileStorage:
         The folder; it is made, for this user alone, if it is missing.
     keep_versions
         How many versions of each artifact are kept; older ones are deleted.
+    keep_runs, keep_run_bytes
+        How many runs the ledger keeps, and how many bytes they may take; the oldest go first.
 
     Raises
     ------
@@ -47,12 +59,21 @@ class FileStorage:
         The folder cannot be made, read or written.
     """
 
-    def __init__(self, base_path: Path | str, *, keep_versions: int = 10) -> None:
+    def __init__(
+        self,
+        base_path: Path | str,
+        *,
+        keep_versions: int = 10,
+        keep_runs: int = 10_000,
+        keep_run_bytes: int = 256 * 2**20,
+    ) -> None:
         if not isinstance(base_path, str | Path) or not str(base_path) or "\0" in str(base_path):
             raise ConfigurationError("base_path", base_path, "not a path.", remedy="Give a folder's path.")
         self._base = Path(base_path).expanduser().absolute()
         self._artifacts = ArtifactStore(self._base, keep_versions=keep_versions)
         self._deps = DependencyList(self._base)
+        self._runs = RunLedger(self._base, keep_runs=keep_runs, keep_bytes=keep_run_bytes)
+        self._sessions = SessionRegistry(self._base)
         _make_usable(self._base)
 
     @property
@@ -69,6 +90,16 @@ class FileStorage:
     def deps(self) -> DependencyList:
         """The packages that its sessions need."""
         return self._deps
+
+    @property
+    def runs(self) -> RunLedger:
+        """What its sessions ran."""
+        return self._runs
+
+    @property
+    def sessions(self) -> SessionRegistry:
+        """The sessions that live over it now."""
+        return self._sessions
 
     def __repr__(self) -> str:
         return f"FileStorage({str(self._base)!r})"

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from py_code_mode_jupyter import __version__
+from py_code_mode_jupyter import __version__, owner
 from py_code_mode_jupyter.cli import main
 from py_code_mode_jupyter.environments.container import images as container_images
-from py_code_mode_jupyter.environments.container import options as container_options
 from py_code_mode_jupyter.environments.container.engine import OWNER
 from py_code_mode_jupyter.errors import ImageError
 from py_code_mode_jupyter.sandbox import identity
@@ -180,12 +179,12 @@ def test_without_an_engine_each_command_says_so(command: list[str], capsys: Capt
 
 
 def test_reaping_removes_what_ended_makers_left_and_nothing_else(engine: Engine, capsys: Capture) -> None:
-    machine = container_options.owner().split(":")[0]
+    machine = owner.owner().split(":")[0]
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     labels = {
         "ended": f"{machine}:{ended.pid}:1.00",
-        "alive": container_options.owner(),
+        "alive": owner.owner(),
         "another start": f"{machine}:{os.getpid()}:1.00",
         "another machine": f"elsewhere:{ended.pid}:1.00",
         "nonsense": "x",

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from py_code_mode_jupyter import FileStorage, RunStatus, Session
-from py_code_mode_jupyter.environments.container import options as container_options
+from py_code_mode_jupyter import FileStorage, RunStatus, Session, owner
 from py_code_mode_jupyter.environments.container import reaper
 from py_code_mode_jupyter.environments.container.engine import OWNER, Engine
 from py_code_mode_jupyter.environments.container.images import BASE
@@ -170,13 +169,13 @@ def _fail(*_: object) -> None:
 
 
 def test_owners_are_told_by_what_a_clock_that_is_set_does_not_change() -> None:
-    text = container_options.owner()
-    assert not container_options.is_orphan(text)
+    text = owner.owner()
+    assert not owner.is_orphan(text)
     stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
     assert text.rpartition(":")[2] == f"{boot}-{stat[19]}"
     head, _, started = text.rpartition(":")
-    assert container_options.is_orphan(f"{head}:{started}1")
+    assert owner.is_orphan(f"{head}:{started}1")
 
 
 async def test_a_host_that_lives_long_removes_what_others_have_left_since(
@@ -185,9 +184,9 @@ async def test_a_host_that_lives_long_removes_what_others_have_left_since(
     monkeypatch.setattr(reaper, "_INTERVAL", 0.0)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    owner = container_options.owner().replace(f":{os.getpid()}:", f":{ended.pid}:")
+    ended_owner = owner.owner().replace(f":{os.getpid()}:", f":{ended.pid}:")
     for _ in range(2):
-        left = engine.client.create_container(BASE, labels={OWNER: owner})["Id"]
+        left = engine.client.create_container(BASE, labels={OWNER: ended_owner})["Id"]
         async with open_session():
             assert engine.inspect(left) is None
 

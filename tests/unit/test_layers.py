@@ -13,7 +13,7 @@ import pytest
 import py_code_mode_jupyter
 
 ROOT = Path(py_code_mode_jupyter.__file__).parent
-FLOOR_0 = ("errors", "results", "dependency", "config", "formats", "codec")
+FLOOR_0 = ("errors", "results", "dependency", "config", "owner", "formats", "codec")
 PLACES = ("environments", "environments.in_process", "environments.venv", "environments.container")
 SESSION = ("session", "display", "diagnostics")
 UP_TO_2 = (*FLOOR_0, "storage", "sandbox", *PLACES)
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "results": (),
     "dependency": ("errors",),
     "config": ("errors", "dependency"),
+    "owner": (),
     "formats": ("errors",),
     "codec": ("errors",),
     "storage": FLOOR_0,

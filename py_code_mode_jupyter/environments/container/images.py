@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import py_code_mode_jupyter
 
 from ...errors import EngineError, ImageError
+from ...owner import owner
 from ...sandbox import identity
 from .engine import NAME, OWNER, TITLE, Engine
-from .options import owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
+from ...owner import owner
 from ...sandbox.contained import NOTEBOOK, SESSION
 from .engine import OWNER
 
@@ -152,50 +149,3 @@ def limits_of(config: ContainerConfig) -> Mapping[str, Any]:
     if config.network_disabled:
         wanted["network_isolation"] = True
     return wanted
-
-
-def owner() -> str:
-    """Return who made a container: the machine, and the process with the time it was started."""
-    return f"{_machine()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-def is_orphan(text: str) -> bool:
-    """Return whether the owner that a label names was a process of this machine, and has ended."""
-    machine, _, rest = text.partition(":")
-    number, _, started = rest.partition(":")
-    if machine != _machine() or not number.isdecimal():
-        return False
-    try:
-        return _started(int(number)) != started
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
-
-
-def _started(pid: int) -> str:
-    """Return when a process was started, told so that setting the clock does not change it."""
-    try:
-        # proc_pid_stat(5): field 22, in ticks since the start of the machine, which the next line names.
-        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()[:8]}-{ticks}"
-    except OSError:
-        return f"{psutil.Process(pid).create_time():.2f}"
-
-
-def _machine() -> str:
-    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        try:
-            if text := Path(path).read_text().strip():
-                return f"{text}-{_namespace()}"
-        except OSError:
-            continue
-    return f"{os.uname().nodename}-{_namespace()}"
-
-
-def _namespace() -> str:
-    """Return what tells process ids of one container or of the host from those of another."""
-    try:
-        return str(Path("/proc/self/ns/pid").stat().st_ino)
-    except OSError:
-        return "0"

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import EngineError
+from ...owner import is_orphan
 from .engine import OWNER, Engine
-from .options import is_orphan
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _INTERVAL = 10.0
