@@ -27,7 +27,11 @@
     │   ├── LedgerFormatError         its file is damaged, another program's, or of a newer version
     │   ├── ArtifactNotFoundError
     │   ├── InvalidArtifactNameError
-    │   └── ArtifactFormatError       no safe file format for this kind of object, or a damaged file
+    │   ├── ArtifactFormatError       no safe file format for this kind of object, or a damaged file
+    │   ├── WorkflowNotFoundError
+    │   ├── WorkflowExistsError       there is one of this name, and nobody said to replace it
+    │   ├── InvalidWorkflowError      its name, source, or ``run`` cannot be used
+    │   └── WorkflowConsentError      a more isolated place wrote it, and nobody has approved it here
     ├── SteeringError                 a session of another process did not do what it was asked
     │   └── SessionGoneError          it has ended, or does not answer
     ├── ReplayError                   recorded runs cannot be run again
@@ -352,6 +356,99 @@ class InvalidArtifactNameError(StorageError, ValueError):
 
 class ArtifactFormatError(StorageError, TypeError):
     """The object has no safe file format, or a stored file cannot be read as what it claims to be."""
+
+
+class WorkflowNotFoundError(StorageError, KeyError, AttributeError):
+    """No workflow has this name; as an `AttributeError` it also tells ``hasattr(workflows, name)``.
+
+    Attributes
+    ----------
+    name
+        The name that was asked for, cut to 200 characters.
+    known
+        Names that exist and look alike.
+    """
+
+    def __init__(self, name: str, *, known: Sequence[str] = ()) -> None:
+        hint = (
+            f"Did you mean {', '.join(map(repr, known))}?"
+            if known
+            else "workflows.list() shows what is there."
+        )
+        super().__init__(f"There is no workflow {name[:_LONGEST_REPR]!r}.", remedy=hint)
+        self.name = name[:_LONGEST_REPR]
+        self.known = tuple(known)
+
+
+class WorkflowExistsError(StorageError):
+    """There is a workflow of this name, and it was not said that it is to be replaced.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"There is a workflow {name!r} already.",
+            remedy="Choose another name, or replace it with overwrite=True.",
+        )
+        self.name = name
+
+
+class InvalidWorkflowError(StorageError, ValueError):
+    """The name or the source cannot be a workflow's.
+
+    Attributes
+    ----------
+    name
+        The workflow's name as it was given, cut to 200 characters.
+    problem
+        What is wrong, as part of a sentence.
+    line
+        The line of the source that is to blame, from 1; None where it is none.
+    text
+        That line, cut to 200 characters; empty where it is none.
+    """
+
+    def __init__(self, name: str, problem: str, *, line: int | None = None, text: str = "") -> None:
+        where = "" if line is None else f"line {line}: "
+        text = text.strip()[:_LONGEST_REPR]
+        quoted = f"\n    {text}" if text else ""
+        super().__init__(f"{name[:_LONGEST_REPR]!r} cannot be a workflow: {where}{problem}.{quoted}")
+        self.name = name[:_LONGEST_REPR]
+        self.problem = problem
+        self.line = line
+        self.text = text
+
+
+class WorkflowConsentError(StorageError):
+    """A more isolated place wrote this workflow, and nobody has approved this very source here.
+
+    Attributes
+    ----------
+    name
+        The workflow.
+    origin
+        The place that wrote it.
+    place
+        The place where it was to run.
+    sha256
+        The digest of the source in question.
+    """
+
+    def __init__(self, name: str, *, origin: str, place: str, sha256: str) -> None:
+        super().__init__(
+            f"Workflow {name!r} was written by code in a place of kind {origin!r}, which is more isolated "
+            f"than {place!r}.",
+            remedy=f"Read it, and allow it with storage.workflows.approve({name!r}, {place!r}); "
+            "or run it where it was written.",
+        )
+        self.name = name
+        self.origin = origin
+        self.place = place
+        self.sha256 = sha256
 
 
 class SteeringError(CodeModeError):

@@ -1,6 +1,7 @@
-"""What outlives a session: artifacts, dependencies, the ledger of runs, in a folder that people can read."""
+"""What outlives a session: artifacts, workflows, dependencies and runs, in a folder that people can read."""
 
 from ..formats.info import ArtifactInfo
+from ..workflow import Workflow, WorkflowInfo, WorkflowParameter
 from .artifacts import ArtifactStore
 from .dependencies import DependencyList
 from .file_storage import FileStorage, Storage
@@ -8,6 +9,7 @@ from .ledger import RunLedger
 from .names import artifact_name
 from .registry import SessionEntry, SessionRegistry
 from .runs import RunRecord, SessionSummary
+from .workflows import WorkflowStore
 
 __all__ = [
     "ArtifactInfo",
@@ -20,5 +22,9 @@ __all__ = [
     "SessionRegistry",
     "SessionSummary",
     "Storage",
+    "Workflow",
+    "WorkflowInfo",
+    "WorkflowParameter",
+    "WorkflowStore",
     "artifact_name",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Protocol, final, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, final, runtime_checkable
 
 from ..errors import ConfigurationError
 from .artifacts import ARTIFACTS, ArtifactStore
@@ -13,6 +13,10 @@ from .dependencies import DependencyList
 from .folder import INCOMING, Folder, storage_errors
 from .ledger import RunLedger
 from .registry import SessionRegistry
+from .workflows import WORKFLOWS, WorkflowStore
+
+if TYPE_CHECKING:
+    from .search import Embedder
 
 
 @runtime_checkable
@@ -39,6 +43,10 @@ class Storage(Protocol):
     def sessions(self) -> SessionRegistry:
         """The sessions that live over it now."""
 
+    @property
+    def workflows(self) -> WorkflowStore:
+        """Recipes in Python."""
+
 
 @final
 class FileStorage:
@@ -52,6 +60,9 @@ class FileStorage:
         How many versions of each artifact are kept; older ones are deleted.
     keep_runs, keep_run_bytes
         How many runs the ledger keeps, and how many bytes they may take; the oldest go first.
+    embedder
+        What the search for workflows compares meanings with; None: that of an installed package, if there
+        is one.
 
     Raises
     ------
@@ -66,6 +77,7 @@ class FileStorage:
         keep_versions: int = 10,
         keep_runs: int = 10_000,
         keep_run_bytes: int = 256 * 2**20,
+        embedder: Embedder | None = None,
     ) -> None:
         if not isinstance(base_path, str | Path) or not str(base_path) or "\0" in str(base_path):
             raise ConfigurationError("base_path", base_path, "not a path.", remedy="Give a folder's path.")
@@ -74,6 +86,7 @@ class FileStorage:
         self._deps = DependencyList(self._base)
         self._runs = RunLedger(self._base, keep_runs=keep_runs, keep_bytes=keep_run_bytes)
         self._sessions = SessionRegistry(self._base)
+        self._workflows = WorkflowStore(self._base, embedder=embedder)
         _make_usable(self._base)
 
     @property
@@ -101,6 +114,11 @@ class FileStorage:
         """The sessions that live over it now."""
         return self._sessions
 
+    @property
+    def workflows(self) -> WorkflowStore:
+        """Recipes in Python."""
+        return self._workflows
+
     def __repr__(self) -> str:
         return f"FileStorage({str(self._base)!r})"
 
@@ -112,7 +130,7 @@ def _make_usable(base: Path) -> None:
             base.mkdir(mode=0o700)
         with Folder.open(base) as folder:
             _require_access(folder, ".")
-            for name in (ARTIFACTS, INCOMING):
+            for name in (ARTIFACTS, WORKFLOWS, INCOMING):
                 folder.make(name)
                 with folder.folder(name):
                     _require_access(folder, name)

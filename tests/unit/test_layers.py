@@ -13,7 +13,7 @@ import pytest
 import py_code_mode_jupyter
 
 ROOT = Path(py_code_mode_jupyter.__file__).parent
-FLOOR_0 = ("errors", "results", "dependency", "config", "owner", "formats", "codec")
+FLOOR_0 = ("errors", "results", "dependency", "config", "owner", "formats", "codec", "workflow")
 PLACES = ("environments", "environments.in_process", "environments.venv", "environments.container")
 SESSION = ("session", "display", "diagnostics")
 UP_TO_2 = (*FLOOR_0, "storage", "sandbox", *PLACES)
@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "owner": (),
     "formats": ("errors",),
     "codec": ("errors",),
+    "workflow": ("errors",),
     "storage": FLOOR_0,
     "sandbox": FLOOR_0,
     "environments": (*FLOOR_0, "storage", "sandbox"),
