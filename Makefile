@@ -14,6 +14,10 @@ NONE_CHOSEN := 5
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 # An editable install takes Python code from here, but copies these when it is made.
 COPIED := pyproject.toml hatch_build.py $(shell find kernelspecs jupyter-config -type f)
+EXTENSION := $(shell find labextension -path labextension/node_modules -prune -o -path labextension/lib -prune -o -type f -print)
+EXTENSION_TO := .venv/share/jupyter/labextensions/py-code-mode-jupyter
+# Node.js of PATH or, where that is missing or too old, the one that PyPI has.
+NPM = PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix labextension --silent
 
 .PHONY: help lab test check bench clean
 .DEFAULT_GOAL := help
@@ -26,22 +30,25 @@ lab: .venv/lab  ## make .venv and start JupyterLab with the examples
 		--LabApp.default_url=/lab/tree/quickstart.ipynb $(LAB_ARGS)
 
 test: check  ## run make check and every test; PCM_REQUIRE=all: nothing may be skipped for want of a piece
+	$(NPM) test
 	tests/provide.sh
 	failed=; \
 	$(PYTEST) --numprocesses=2 --dist=worksteal -m "not alone" $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
 	$(PYTEST) -m alone $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
 	test -z "$$failed"
 
-check: .venv/all  ## run ruff and mypy
+check: .venv/all .venv/extension  ## run ruff and mypy; eslint, prettier and tsc
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(NPM) run check
 
 bench: .venv/all  ## measure, beside stock Jupyter on the same machine
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 clean:  ## remove .venv and everything that was made
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist labextension/lib labextension/node_modules py_code_mode_jupyter/labextension
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Debian parts venv from Python; root fetches it.
@@ -58,4 +65,16 @@ clean:  ## remove .venv and everything that was made
 
 .venv/all: .venv/lab
 	$(BIN)/python -m pip install --quiet --editable '.[examples,test,check,bench]'
+	touch $@
+
+.venv/node: .venv/all
+	$(BIN)/python -c 'import sys, hatch_build; sys.exit(hatch_build.find_node() is None)' \
+		|| $(BIN)/python -m pip install --quiet "$$($(BIN)/python -c 'import hatch_build; print(hatch_build.NODE)')"
+	touch $@
+
+# An install copies the extension as it was built then; here is the newest.
+.venv/extension: .venv/node $(EXTENSION)
+	$(BIN)/python hatch_build.py
+	rm -rf $(EXTENSION_TO) && mkdir -p $(EXTENSION_TO)
+	cp -R labextension/install.json py_code_mode_jupyter/labextension/. $(EXTENSION_TO)
 	touch $@
