@@ -1,20 +1,19 @@
 """The host's side of the private channel: answers what isolated code may ask, and nothing else.
 
-Everything that arrives is hostile until checked: the operation is looked up in a table, parameters
-are taken by name and type, names are checked by the storage, and an error goes back as its class
-name and fields.
+The operation is looked up in a table, `requests` judges what it holds, and an error goes back as its
+class name and fields. A place that asks without end gets its answers slower, and what is refused is
+logged so often and no more.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable
+import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from ..errors import BrokerError, CodeModeError
-from ..formats import Encoded
+from ..errors import BrokerError, CodeModeError, InvalidArtifactNameError, InvalidWorkflowError
+from .requests import Answer, ArtifactRequests, Table, WorkflowRequests, take
 
 if TYPE_CHECKING:
     from ..results import DepsChange
@@ -22,113 +21,117 @@ if TYPE_CHECKING:
     from .deps import Deps
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
-Answer = tuple[dict[str, Any], Any]
-MOST_SAVED = 4 * 2**30
-"""Bytes of artifacts that one place may save in its lifetime, in all their versions."""
-_PER_ARTIFACT = 4096  # bytes that each takes beside its content
 _PLAIN = (str, int, float, bool, type(None), list, tuple, dict)
+_SUSPECT = (BrokerError, InvalidArtifactNameError, InvalidWorkflowError)
+MOST_LOGGED = 20
+"""Refusals of one place that are logged."""
+WORK_AHEAD, WORK_SHARE = 3.0, 0.5
+"""Seconds of the host's work that a place may ask for at once, and which part of the time afterwards."""
+LONGEST_WAIT = 1.0
+"""Seconds that one answer is held back at most; what is left of the wait goes to the next ones."""
 
 
 class Broker:
-    """Answers one place's requests.
+    """Answers one place's requests, one after the other.
 
     Parameters
     ----------
     storage
-        Where artifacts are kept; None: asking for them is an error that says so.
+        Where artifacts and workflows are kept; None: asking for them is an error that says so.
     deps
         What installs packages.
+    place
+        The kind of the place: ``venv`` or ``container``.
     """
 
-    def __init__(self, storage: Storage | None, deps: Deps) -> None:
-        self._storage = storage
-        self._saved = 0
+    def __init__(self, storage: Storage | None, deps: Deps, *, place: str) -> None:
         self.deps = deps
-        self._table: dict[str, Callable[[dict[str, Any], bytearray], Answer]] = {
-            "artifacts.save": self._save,
-            "artifacts.load": self._load,
-            "artifacts.list": self._list,
-            "artifacts.get": self._get,
-            "artifacts.delete": self._delete,
-            "deps.add": lambda p, _: _change(self.deps.add(_take(p, "spec", str))),
-            "deps.remove": lambda p, _: _change(self.deps.remove(_take(p, "spec", str))),
-            "deps.sync": lambda _p, _b: _change(self.deps.sync()),
-            "deps.list": lambda _p, _b: ({"result": self.deps.list()}, b""),
-        }
+        self._place = place
+        self._table = ArtifactRequests(storage).table() | WorkflowRequests(storage, place).table()
+        self._table |= _deps_table(deps)
+        self._work = Allowance(WORK_AHEAD, WORK_SHARE)
+        self._logged = 0
 
     def answer(self, header: dict[str, Any], payload: bytearray) -> Answer:
         """Return the answer to one request; it never raises for what the request holds."""
+        started = time.thread_time()
+        try:
+            return self._answer(header, payload)
+        finally:
+            time.sleep(self._work.overdrawn(time.thread_time() - started))
+
+    def _answer(self, header: dict[str, Any], payload: bytearray) -> Answer:
         number = header.get("id")
         number = number if isinstance(number, int) else 0
+        op = header.get("op")
+        asked = op[:80] if isinstance(op, str) else type(op).__name__
         try:
-            operation = self._table.get(str(header.get("op")))
+            operation = self._table.get(asked)
             params = header.get("params")
             if operation is None or not isinstance(params, dict):
-                raise BrokerError(f"There is no operation {str(header.get('op'))[:80]!r}.")
+                raise BrokerError(f"There is no operation {asked!r}.")
             answer, data = operation(params, payload)
         except CodeModeError as error:
+            if isinstance(error, _SUSPECT):
+                self._note(asked, error.message)
             return {"id": number, "error": _describe(error)}, b""
-        except Exception:  # noqa: BLE001 - the host must outlive whatever isolated code sends
-            _log.exception("A request of isolated code failed")
+        except Exception as error:  # noqa: BLE001 - the host must outlive whatever isolated code sends
+            self._note(asked, repr(error), error)
             return {
                 "id": number,
                 "error": {"kind": "BrokerError", "message": "The host failed; see its log."},
             }, b""
         return {"id": number, **answer}, data
 
-    def _artifacts(self) -> Any:
-        if self._storage is None:
-            raise BrokerError("This session has no storage.", remedy="Give Session a FileStorage.")
-        return self._storage.artifacts
-
-    def _save(self, params: dict[str, Any], payload: bytearray) -> Answer:
-        metadata = params.get("metadata")
-        if metadata is not None and not isinstance(metadata, dict):
-            raise BrokerError("metadata is not a dict.")
-        self._saved += len(payload) + _PER_ARTIFACT
-        if self._saved > MOST_SAVED:
-            raise BrokerError(
-                f"This session has saved {MOST_SAVED / 2**30:g} GiB of artifacts, which is all that one may.",
-                remedy="Start another session.",
-            )
-        about = _take(params, "format", dict)
-        encoded = Encoded(
-            format=_take(about, "format", str), data=memoryview(payload), summary=_take(about, "summary", str)
+    def _note(self, asked: str, problem: str, failure: Exception | None = None) -> None:
+        self._logged += 1
+        if self._logged > MOST_LOGGED:
+            return
+        last = " Its further refusals are not logged." if self._logged == MOST_LOGGED else ""
+        level = logging.WARNING if failure is None else logging.ERROR
+        # As reprs: what isolated code sent may hold lines that look like others of the log.
+        _log.log(
+            level,
+            "Code in a %s was refused %r: %.300r.%s",
+            self._place,
+            asked,
+            problem,
+            last,
+            exc_info=failure,
         )
-        info = self._artifacts().save_encoded(
-            _take(params, "name", str),
-            encoded,
-            description=_take(params, "description", str),
-            metadata=metadata,
-        )
-        return {"result": info.to_dict()}, b""
-
-    def _load(self, params: dict[str, Any], _: bytearray) -> Answer:
-        version = params.get("version")
-        if version is not None and not isinstance(version, int):
-            raise BrokerError("version is not a number.")
-        encoded, _info = self._artifacts().load_encoded(_take(params, "name", str), version)
-        return {"result": {"format": encoded.format, "summary": encoded.summary}}, encoded.data
-
-    def _list(self, _params: dict[str, Any], _: bytearray) -> Answer:
-        # In the payload: what is known of many artifacts does not fit in a header.
-        return {}, json.dumps([info.to_dict() for info in self._artifacts().list()]).encode()
-
-    def _get(self, params: dict[str, Any], _: bytearray) -> Answer:
-        info = self._artifacts().get(_take(params, "name", str))
-        return {"result": None if info is None else info.to_dict()}, b""
-
-    def _delete(self, params: dict[str, Any], _: bytearray) -> Answer:
-        self._artifacts().delete(_take(params, "name", str))
-        return {"result": None}, b""
 
 
-def _take(params: dict[str, Any], name: str, kind: type[_T]) -> _T:
-    value = params.get(name)
-    if not isinstance(value, kind):
-        raise BrokerError(f"{name} is not a {kind.__name__}.")
-    return value
+class Allowance:
+    """Work that may be asked for: some at once, and then a part of the time.
+
+    Parameters
+    ----------
+    ahead
+        Seconds of work at once.
+    share
+        Seconds of work that come back in each second.
+    """
+
+    def __init__(self, ahead: float, share: float) -> None:
+        self._ahead = self._left = ahead
+        self._share = share
+        self._since = time.monotonic()
+
+    def overdrawn(self, spent: float) -> float:
+        """Take `spent` seconds and return for how many it has to wait before it may have more."""
+        now = time.monotonic()
+        self._left = min(self._ahead, self._left + (now - self._since) * self._share) - spent
+        self._since = now
+        return min(LONGEST_WAIT, max(0.0, -self._left / self._share))
+
+
+def _deps_table(deps: Deps) -> Table:
+    return {
+        "deps.add": lambda p, _: _change(deps.add(take(p, "spec", str))),
+        "deps.remove": lambda p, _: _change(deps.remove(take(p, "spec", str))),
+        "deps.sync": lambda _p, _b: _change(deps.sync()),
+        "deps.list": lambda _p, _b: ({"result": deps.list()}, b""),
+    }
 
 
 def _change(change: DepsChange) -> Answer:

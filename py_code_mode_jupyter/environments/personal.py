@@ -10,7 +10,8 @@ from ..errors import StorageError
 from ..storage import FileStorage, Storage
 from ..storage.root import VARIABLE, storage_root
 from .broker import Broker
-from .deps import Deps, DepsNamespace, OwnSite, Site, record_of
+from .deps import Deps, OwnSite, Site, record_of
+from .namespaces import own_namespaces
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ def personal_broker(
     configured: str,
     site: Site,
     *,
+    place: str,
     allowed: bool,
     wheels_only: bool,
     with_storage: bool = True,
@@ -32,15 +34,18 @@ def personal_broker(
         As in `storage.root.storage_root`.
     site, allowed, wheels_only
         As in `Deps`.
+    place
+        As in `Broker`.
     with_storage
         False: over none.
     """
     storage = _storage(environ, configured) if with_storage else None
-    return Broker(storage, Deps(record_of(storage), site, allowed=allowed, wheels_only=wheels_only))
+    deps = Deps(record_of(storage), site, allowed=allowed, wheels_only=wheels_only)
+    return Broker(storage, deps, place=place)
 
 
 def personal_namespaces(environ: Mapping[str, str], configured: str, *, allowed: bool) -> dict[str, Any]:
-    """Return ``artifacts`` and ``deps`` for a kernel in this process; no ``artifacts`` without a storage.
+    """Return what a kernel in this process sees of the user's storage, as `own_namespaces` says.
 
     Parameters
     ----------
@@ -50,11 +55,7 @@ def personal_namespaces(environ: Mapping[str, str], configured: str, *, allowed:
         As in `Deps`.
     """
     storage = _storage(environ, configured)
-    deps = Deps(record_of(storage), OwnSite(), allowed=allowed)
-    found: dict[str, Any] = {"deps": DepsNamespace(deps)}
-    if storage is not None:
-        found["artifacts"] = storage.artifacts
-    return found
+    return own_namespaces(storage, Deps(record_of(storage), OwnSite(), allowed=allowed))
 
 
 def _storage(environ: Mapping[str, str], configured: str) -> Storage | None:

@@ -57,7 +57,7 @@ class ContainerExecutor(BaseExecutor):
 
     def _make_runner(self, storage: Storage | None, deps: Deps) -> Runner:
         assert self._environment is not None
-        self._environment.broker = Broker(storage, deps)
+        self._environment.broker = Broker(storage, deps, place=self.name)
         return KernelRunner(self._environment, startup_timeout=self.config.startup_timeout)
 
     def _settling(self) -> Coroutine[Any, Any, None] | None:

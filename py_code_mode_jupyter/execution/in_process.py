@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import InProcessConfig
-from ..environments.deps import Deps, DepsNamespace, OwnSite, record_of
+from ..environments.deps import Deps, OwnSite, record_of
+from ..environments.namespaces import own_namespaces
 from .base import BaseExecutor, checked
 from .protocol import Capability
 
@@ -38,10 +39,7 @@ class InProcessExecutor(BaseExecutor):
     def _make_runner(self, storage: Storage | None, deps: Deps) -> Runner:
         from ..environments.in_process import InProcessEnvironment
 
-        namespaces: dict[str, Any] = {"deps": DepsNamespace(deps)}
-        if storage is not None:
-            namespaces["artifacts"] = storage.artifacts
-        return InProcessEnvironment(self.config, namespaces=namespaces)
+        return InProcessEnvironment(self.config, namespaces=own_namespaces(storage, deps))
 
     def _own_capabilities(self) -> frozenset[Capability]:
         return frozenset({Capability.OBJECT_VALUES})

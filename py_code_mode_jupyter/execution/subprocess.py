@@ -48,7 +48,7 @@ class SubprocessExecutor(BaseExecutor):
 
     def _make_runner(self, storage: Storage | None, deps: Deps) -> Runner:
         assert self._environment is not None
-        self._environment.broker = Broker(storage, deps)
+        self._environment.broker = Broker(storage, deps, place=self.name)
         return KernelRunner(self._environment, startup_timeout=self.config.startup_timeout)
 
     def _working_dir(self) -> Path:

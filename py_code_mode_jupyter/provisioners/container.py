@@ -68,6 +68,7 @@ class ContainerProvisioner(IsolatedProvisioner[ContainerEnvironment]):
             environ,
             self.storage_root,
             ContainerSite(environment),
+            place="container",
             allowed=config.allow_runtime_deps,
             wheels_only=True,
             with_storage=self.with_storage,

@@ -50,6 +50,7 @@ class VenvProvisioner(IsolatedProvisioner[VenvEnvironment]):
             environ,
             self.storage_root,
             environment,
+            place="venv",
             allowed=config.allow_runtime_deps,
             wheels_only=environment.confined,
         )

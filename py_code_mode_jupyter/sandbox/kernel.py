@@ -13,13 +13,10 @@ import socket
 import sys
 import sysconfig
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import confine
 from .frames import receive_frame
-
-if TYPE_CHECKING:
-    from .channel import Channel
 
 
 def main() -> None:
@@ -55,21 +52,16 @@ def serve(spec: dict[str, Any], sock: socket.socket, measured: dict[str, Any]) -
     """Be the kernel that `spec` describes, until told to stop."""
     from .channel import Channel
     from .kernelapp import SandboxApp
+    from .namespaces import namespaces
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(sock)
     app = SandboxApp.instance()
-    app.prepare(spec, _namespaces(channel))
+    app.prepare(spec, namespaces(channel))
     app.initialize([])
     channel.start()
     channel.tell({"ready": True, "measured": measured, "pid": os.getpid()})
     app.start()
-
-
-def _namespaces(channel: Channel) -> dict[str, Any]:
-    from .namespaces import Artifacts, Deps
-
-    return {"artifacts": Artifacts(channel), "deps": Deps(channel)}
 
 
 if __name__ == "__main__":

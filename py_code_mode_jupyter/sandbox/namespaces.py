@@ -1,17 +1,30 @@
-"""``artifacts`` and ``deps`` as isolated code sees them: the same calls as in-process, over the channel."""
+"""``artifacts``, ``workflows`` and ``deps`` in isolated code: the calls of in-process, over the channel."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from ..formats import Encoded, decode, encode
 from ..formats.info import ArtifactInfo
 from ..results import DepsChange
+from ..workflow import Workflow, WorkflowInfo
+from ..workflow.namespace import Workflows
 
 if TYPE_CHECKING:
     from .channel import Channel
+
+_Infos: TypeAlias = list[WorkflowInfo]  # inside the class, `list` is its method
+
+
+def namespaces(channel: Channel) -> dict[str, Any]:
+    """Return what code in an isolated place sees of the host, by the names under which it does."""
+    found: dict[str, Any] = {"artifacts": Artifacts(channel), "deps": Deps(channel)}
+    # Workflows see the same; a dictionary of their own, because cells may change theirs.
+    seen = dict(found)
+    found["workflows"] = seen["workflows"] = Workflows(Library(channel), seen)
+    return found
 
 
 class Artifacts:
@@ -88,6 +101,54 @@ class Deps:
 
     def __repr__(self) -> str:
         return "<deps: add, list, remove, sync>"
+
+
+@final
+class Library:
+    """The workflows of the host's storage, for `Workflows` to call; each runs in this process.
+
+    Parameters
+    ----------
+    channel
+        The way to the host.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def create(self, name: str, source: str, *, description: str, overwrite: bool) -> WorkflowInfo:
+        """Keep a source; the host knows who wrote it."""
+        params = {"name": name, "description": description, "overwrite": overwrite}
+        header, _ = self._channel.call("workflows.create", params, source.encode())
+        return WorkflowInfo.from_dict(header["result"])
+
+    def get(self, name: str) -> Workflow:
+        """Return a workflow to look at."""
+        return self._workflow("workflows.get", name)
+
+    def load(self, name: str) -> Workflow:
+        """Return a workflow to run here, if it may."""
+        return self._workflow("workflows.load", name)
+
+    def list(self) -> _Infos:
+        """Return all, by name."""
+        return self._infos("workflows.list", {})
+
+    def search(self, query: str, *, limit: int) -> _Infos:
+        """Return those that fit, the best first."""
+        return self._infos("workflows.search", {"query": query, "limit": limit})
+
+    def delete(self, name: str) -> None:
+        """Remove one."""
+        self._channel.call("workflows.delete", {"name": name})
+
+    def _workflow(self, op: str, name: str) -> Workflow:
+        header, source = self._channel.call(op, {"name": name})
+        return Workflow(info=WorkflowInfo.from_dict(header["result"]), source=source.decode())
+
+    def _infos(self, op: str, params: dict[str, Any]) -> _Infos:
+        _, data = self._channel.call(op, params)
+        return [WorkflowInfo.from_dict(item) for item in json.loads(data)]
 
 
 def _header(encoded: Encoded) -> dict[str, str]:

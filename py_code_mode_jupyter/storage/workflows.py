@@ -26,6 +26,7 @@ from typing import TypeAlias, final
 from ..errors import InvalidWorkflowError, WorkflowConsentError, WorkflowExistsError, WorkflowNotFoundError
 from ..workflow import Workflow, WorkflowInfo, isolation, read_source, workflow_name
 from ..workflow.names import alike
+from ..workflow.running import compile_source
 from . import recipes
 from .folder import INCOMING, Folder, storage_errors
 from .search import Embedder, Search
@@ -86,12 +87,14 @@ class WorkflowStore:
         """
         name = workflow_name(name)
         reading = read_source(name, source)
+        if not isolation(origin):
+            compile_source(name, source)  # a place that is isolated has done so itself; see `workflow.source`
         info = WorkflowInfo(
             name=name,
             description=recipes.valid_description(name, description) or reading.description,
             parameters=reading.parameters,
             is_async=reading.is_async,
-            origin=_known(origin),
+            origin=origin,
             created=datetime.now(UTC),
             sha256=hashlib.sha256(source.encode()).hexdigest(),
         )
@@ -139,6 +142,11 @@ class WorkflowStore:
         found = {name: entry for name, entry in entries.items() if entry is not None}
         self._listed = found
         return [found[name][1] for name in sorted(found)]
+
+    def count(self) -> int:
+        """Return how many workflows there are."""
+        with self._open() as shelf:
+            return len(recipes.names(shelf))
 
     def exists(self, name: str) -> bool:
         """Whether there is a workflow of this name."""
@@ -250,11 +258,6 @@ def _is_name(name: object) -> bool:
 
 def _consent(info: WorkflowInfo, place: str) -> WorkflowConsentError:
     return WorkflowConsentError(info.name, origin=info.origin, place=place, sha256=info.sha256)
-
-
-def _known(origin: str) -> str:
-    isolation(origin)
-    return origin
 
 
 def _entry(

@@ -20,6 +20,8 @@ from .info import KINDS, MAX_DESCRIPTION, WorkflowParameter
 MAX_SOURCE = 2**16
 """Bytes of a source in UTF-8."""
 MAX_PARAMETERS = 64
+FILE = "<workflow "
+"""How the names begin that tracebacks give to the files of workflows."""
 MAX_SHOWN = 200
 """Characters of an annotation or a default that are kept."""
 
@@ -52,7 +54,7 @@ class Reading:
 
 def file_name(name: str) -> str:
     """Return what tracebacks and warnings name as the file of a workflow."""
-    return f"<workflow {name}>"
+    return f"{FILE}{name}>"
 
 
 def read_source(name: str, source: object) -> Reading:
@@ -94,7 +96,7 @@ def _text(name: str, source: object) -> str:
 
 
 def _parse(name: str, source: str, lines: list[str]) -> ast.Module:
-    _silence_warnings()
+    silence_warnings()
     try:
         return ast.parse(source, file_name(name))
     except SyntaxError as error:
@@ -105,14 +107,14 @@ def _parse(name: str, source: str, lines: list[str]) -> ast.Module:
         raise InvalidWorkflowError(name, "its source is nested too deep for Python") from None
 
 
-def _silence_warnings() -> None:
+def silence_warnings() -> None:
     """Keep what Python warns about in workflows off the host's own error stream, which it would fill."""
     # A filter for their names alone, because setting filters for a moment would affect other threads.
     if _WARNED not in warnings.filters:
         warnings.filterwarnings("ignore", module=_WARNED[3].pattern)
 
 
-_WARNED = ("ignore", None, Warning, re.compile(r"<workflow "), 0)
+_WARNED = ("ignore", None, Warning, re.compile(FILE), 0)
 """As `warnings` keeps the filter."""
 
 

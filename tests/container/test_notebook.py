@@ -17,6 +17,7 @@ import pytest
 from jupyter_client.manager import AsyncKernelManager
 from traitlets.config import Config
 
+from py_code_mode_jupyter import FileStorage
 from py_code_mode_jupyter.config import ContainerConfig
 from py_code_mode_jupyter.environments.container.tightening import tightened, wishes_of
 from py_code_mode_jupyter.errors import ConfigurationError
@@ -205,6 +206,10 @@ async def test_storage_is_there_and_packages_are_locked(start: Start) -> None:
     kernel = await start()
     assert "42" in await kernel.text("artifacts.save('from-container', 42)\nartifacts.load('from-container')")
     assert "RuntimeDepsDisabledError" in await kernel.text("deps.add('six')")
+    recipe = "workflows.create('of_a_container', 'def run(n): return n + 1', overwrite=True)"
+    assert "42" in await kernel.text(f"{recipe}\nworkflows.of_a_container(41)")
+    workflow = FileStorage(os.environ["PCM_STORAGE"]).workflows.get("of_a_container")
+    assert workflow.info.origin == "container"
 
 
 async def test_each_kernel_has_a_token_of_its_own(start: Start) -> None:

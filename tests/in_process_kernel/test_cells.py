@@ -300,6 +300,17 @@ async def test_artifacts_are_the_users_own(kernel: Kernel, start: Start) -> None
     assert await other.value("deps") == "<deps: add, list, remove, sync>"
 
 
+async def test_workflows_are_the_users_own_and_their_names_are_completed(
+    kernel: Kernel, start: Start
+) -> None:
+    await kernel.run("workflows.create('in_a_kernel', 'async def run(n): return n + 1')")
+    other = await start()
+    assert await other.value("await workflows.in_a_kernel(1)") == "2"
+    assert await other.value("workflows.get('in_a_kernel').info.origin") == "'in-process'"
+    reply = await other.client.complete("workflows.in_", reply=True, timeout=WAIT)
+    assert "in_a_kernel" in str(reply["content"]["matches"])
+
+
 async def test_packages_can_be_locked(start: Start) -> None:
     kernel = await start(allow_runtime_deps=False)
     assert (await kernel.run("deps.add('six')")).reply["ename"] == "RuntimeDepsDisabledError"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from py_code_mode_jupyter import RunStatus
-from py_code_mode_jupyter.environments import broker
+from py_code_mode_jupyter.environments import requests
 
 from .test_container_attacks import is_unharmed
 
@@ -99,7 +99,7 @@ for parent in seen * 3:
 async def test_code_cannot_fill_the_hosts_disk_with_artifacts(
     container: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker, "MOST_SAVED", 300_000)
+    monkeypatch.setattr(requests, "MOST_SAVED", 300_000)
     code = "saved = 0\nfor i in range(100):\n    artifacts.save(f'a{i % 3}', 'x' * 50_000)\n    saved += 1"
     async with container() as session:
         result = await session.run(code)

@@ -11,7 +11,7 @@ import pytest
 
 from py_code_mode_jupyter import FileStorage
 
-from .conftest import Notebook, Start
+from .conftest import WAIT, Notebook, Start
 
 ATTEMPTS = (
     "%pip install iniconfig",
@@ -40,6 +40,17 @@ def test_artifacts_go_to_the_users_storage_and_come_from_it(shared: Notebook) ->
     assert shared.run("artifacts.load('from the host')").value == "'text'"
     assert "ArtifactNotFoundError" in shared.run("artifacts.load('nowhere')").error
     assert "InvalidArtifactNameError" in shared.run("artifacts.save('../x', 1)").error
+
+
+def test_workflows_run_in_the_kernel_and_say_who_wrote_them(shared: Notebook) -> None:
+    storage = FileStorage(os.environ["PCM_STORAGE"])
+    shared.run("workflows.create('in_the_kernel', 'async def run(n): return n + 1')")
+    assert shared.run("await workflows.in_the_kernel(1)").value == "2"
+    assert storage.workflows.get("in_the_kernel").info.origin == "venv"
+    storage.workflows.create("from_a_container", "def run(): pass", origin="container", overwrite=True)
+    assert "WorkflowConsentError" in shared.run("workflows.from_a_container()").error
+    reply = shared.client.complete("workflows.in_", reply=True, timeout=WAIT)
+    assert "in_the_kernel" in str(reply["content"]["matches"])
 
 
 def test_the_magic_in_the_kernel_uses_the_same_storage(shared: Notebook) -> None:

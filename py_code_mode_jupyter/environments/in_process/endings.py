@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from ...results import ExceptionInfo, Frame, RunEnding, RunStatus
+from ...workflow.source import FILE
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,7 +57,7 @@ def _frames(shell: Shell, trace: TracebackType | None) -> tuple[Frame, ...]:
     for frame, line in traceback.walk_tb(trace):
         name = frame.f_code.co_filename
         label = shell.label(name)
-        if label is None and (name.startswith(("<", _OURS)) or name.startswith(_INSTALLED)):
+        if label is None and not name.startswith(FILE) and name.startswith(("<", _OURS, *_INSTALLED)):
             continue
         source = linecache.getline(name, line).strip()
         found.append(Frame(filename=label or name, lineno=line, function=frame.f_code.co_name, source=source))
