@@ -36,9 +36,13 @@ def error(problem: CodeModeError | str) -> str:
     return f'<div class="pcm-error" role="alert"><b>{words(problem.message, 600)}</b>{remedy}</div>'
 
 
+MOST_TEXT = 70_000
+"""Characters of a text of many lines."""
+
+
 def pre(text: str) -> str:
     """Return a text of many lines."""
-    return f'<pre class="pcm-text" tabindex="0">{escape(lines_of(text, 70_000))}</pre>'
+    return f'<pre class="pcm-text" tabindex="0">{escape(lines_of(text, MOST_TEXT))}</pre>'
 
 
 def dot(kind: str) -> str:

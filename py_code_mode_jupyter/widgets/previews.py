@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..display import format_bytes, lines_of, one_line
+from ..display import format_bytes, one_line
 from ..formats.preview import MAX_PREVIEWED, Picture, Preview, preview
 from . import markup
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..formats.info import ArtifactInfo
     from ..formats.tables import TableHead
     from ..storage import ArtifactStore
+    from ..workflow import Workflow
 
 MOST_DOWNLOADED = 8 * 2**20
 """Bytes of a file that goes through the page."""
@@ -92,13 +93,14 @@ def _how_to_load(name: str) -> str:
     return f"use %pcm artifacts load {name}."
 
 
-def workflow_preview(workflow: Any) -> str:
+def workflow_preview(workflow: Workflow) -> str:
     """Return a workflow as HTML: what it is, and its source."""
     info = workflow.info
     aside = f"written in {info.origin} · {info.created.astimezone():{MOMENT}}"
     description = f"<div>{markup.words(info.description, 500)}</div>" if info.description else ""
     call = f"workflows.{info.name}({', '.join(one.name for one in info.parameters)})"
+    problem = markup.error(f"It cannot be run: {info.problem}") if info.problem else ""
     return (
-        f"{markup.title(info.name, aside)}{description}"
-        f'<div class="pcm-quiet">{markup.words(call)}</div>{markup.pre(lines_of(workflow.source))}'
+        f"{markup.title(info.name, aside)}{description}{problem}"
+        f'<div class="pcm-quiet">{markup.words(call)}</div>{markup.pre(workflow.source)}'
     )

@@ -21,11 +21,13 @@ from .previews import MOMENT, artifact_preview, download, workflow_preview
 
 if TYPE_CHECKING:
     from ..storage import Storage
+    from ..workflow import WorkflowInfo
 
 MOST_LISTED = 500
 _ROWS = 8
 _EVERY = 3
 """Seconds between two looks at the folder."""
+_LEAST_ISOLATED = "in-process"
 _ARTIFACTS, _WORKFLOWS = "Artifacts", "Workflows"
 _HOW = {
     _ARTIFACTS: 'No artifact yet. Code in a session saves one: artifacts.save("name", data).',
@@ -54,9 +56,10 @@ class StoragePanel(Panel):
             remedy = "Give e.g. FileStorage('./data')."
             raise ConfigurationError("storage", storage, "not a storage.", remedy=remedy)
         self._storage = storage
-        self._looks = 0
+        self._looks = -1
         self._is_listing = False
         self._items: dict[str, Any] = {}
+        self._read: WorkflowInfo | None = None
         self._make()
         super().__init__(self._parts(), kind="storage")
         with self._guarded():
@@ -79,7 +82,12 @@ class StoragePanel(Panel):
         self._download = button(
             "Download", "Save the file of the chosen artifact", self._download_pressed, icon="download"
         )
+        self._approve = button(
+            "Approve", "Let this very source run in less isolated places", self._approve_pressed, icon="check"
+        )
+        show(self._approve, False)
         self._delete = button("Delete", "Delete what is chosen", self._delete_pressed, icon="trash")
+        self._count = html()
         self._confirmation = Confirmation()
         self._message = html()
         show(self._message, False)
@@ -91,9 +99,9 @@ class StoragePanel(Panel):
     def _parts(self) -> tuple[w.Widget, ...]:
         return (
             html(markup.title("Storage", getattr(self._storage, "base_path", ""))),
-            bar(self._kind, self._filter),
+            bar(self._kind, self._filter, self._count),
             self._names,
-            bar(self._download, self._delete),
+            bar(self._download, self._approve, self._delete),
             self._confirmation,
             self._message,
             self._preview,
@@ -115,8 +123,8 @@ class StoragePanel(Panel):
         show(self._message, bool(message))
 
     def _look(self) -> None:
-        self._looks += 1
-        if self._looks % _EVERY == 1:
+        self._looks = (self._looks + 1) % _EVERY
+        if self._looks == 0:
             with self._guarded():
                 self._list()
 
@@ -137,10 +145,9 @@ class StoragePanel(Panel):
             finally:
                 self._is_listing = False
         show(self._names, bool(options))
-        for part in (self._download, self._delete):
-            part.disabled = self._names.value is None
+        self._enable()
         self._say_how_many(found)
-        if self._chosen != before or not options:
+        if self._chosen is None or self._chosen != before:
             self._show_chosen(len(found))
 
     def _found(self) -> list[Any]:
@@ -159,10 +166,17 @@ class StoragePanel(Panel):
     def _chosen(self) -> Any:
         return self._items.get(self._names.value) if self._names.value is not None else None
 
+    def _enable(self) -> None:
+        chosen = self._chosen
+        self._download.disabled = self._delete.disabled = chosen is None
+        is_workflow = self._kind.value == _WORKFLOWS and chosen is not None
+        self._approve.disabled = not (is_workflow and self._store.needs_consent(chosen.name, _LEAST_ISOLATED))
+
     def _say_how_many(self, found: Sequence[Any]) -> None:
+        text = f"{len(found):,} {'matching' if self._filter.value.strip() else 'in all'}"
         if len(found) > MOST_LISTED:
-            text = f"{MOST_LISTED:,} of {len(found):,} are listed: filter to see others."
-            self._say(markup.note(text))
+            text = f"{MOST_LISTED:,} of {len(found):,} are listed: filter to see others"
+        self._count.value = f'<span class="pcm-quiet">{text}</span>'
 
     def _show_chosen(self, count: int | None = None) -> None:
         chosen = self._chosen
@@ -178,7 +192,9 @@ class StoragePanel(Panel):
     def _preview_of(self, item: Any) -> str:
         if self._kind.value == _ARTIFACTS:
             return artifact_preview(self._storage.artifacts, item)
-        return workflow_preview(self._store.get(item.name))
+        workflow = self._store.get(item.name)
+        self._read = workflow.info if len(workflow.source) <= markup.MOST_TEXT else None
+        return workflow_preview(workflow)
 
     # Doing
 
@@ -188,6 +204,7 @@ class StoragePanel(Panel):
             self._items = {}
             self._names.options = []
             show(self._download, self._kind.value == _ARTIFACTS)
+            show(self._approve, self._kind.value == _WORKFLOWS)
             self._list()
 
     def _filter_changed(self, _change: Any) -> None:
@@ -199,8 +216,7 @@ class StoragePanel(Panel):
         with self._guarded():
             if not self._is_listing and not self._is_closed:
                 self._clear()
-                for part in (self._download, self._delete):
-                    part.disabled = self._names.value is None
+                self._enable()
                 self._show_chosen()
 
     def _clear(self) -> None:
@@ -225,6 +241,29 @@ class StoragePanel(Panel):
             self._confirmation.ask(
                 f"Delete {item.name}? {what}", "Delete", partial(self._delete_now, item.name)
             )
+
+    def _approve_pressed(self) -> None:
+        with self._guarded():
+            item, read = self._chosen, self._read
+            if item is None:
+                return
+            if read is None or read.name != item.name:
+                self._say(
+                    markup.error(f"{item.name} is too long to be read here: read its file {item.path}.")
+                )
+            else:
+                self._say("")
+                question = (
+                    f"Let {item.name}, written in {item.origin}, run in this process? Its source is below."
+                )
+                self._confirmation.ask(question, "Approve", partial(self._approve_now, read))
+
+    def _approve_now(self, item: WorkflowInfo) -> None:
+        with self._guarded():
+            # What was read is approved, and not what has taken its place since.
+            self._store.approve(item.name, _LEAST_ISOLATED, sha256=item.sha256)
+            self._say(markup.note(f"Approved {item.name}."))
+            self._enable()
 
     def _delete_now(self, name: str) -> None:
         with self._guarded():
