@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traitlets import Bool, Float, Int, List, Unicode
 
 from ..config import ContainerConfig
 from ..environments.container.environment import ContainerEnvironment
 from ..environments.container.packages import ContainerSite
-from ..environments.container.tightening import tightened, wishes_of
+from ..environments.container.tightening import fitted
 from ..environments.personal import personal_broker
 from .isolated import IsolatedProvisioner
+from .observed import Limits
 
-_NOTEBOOK = "JPY_SESSION_NAME"
-"""The variable in which Jupyter Server names the notebook that a kernel is started for."""
+if TYPE_CHECKING:
+    from ..environments.notebook import NotebookSettings
+
+_PERIOD = 100_000  # microseconds, in which a CPU quota is counted
 
 
 class ContainerProvisioner(IsolatedProvisioner[ContainerEnvironment]):
@@ -25,7 +28,7 @@ class ContainerProvisioner(IsolatedProvisioner[ContainerEnvironment]):
 
     Everything can be set in Jupyter's configuration (``c.ContainerProvisioner...``) or in the
     kernelspec's ``metadata.kernel_provisioner.config``. A notebook may ask in its own metadata, under
-    ``pcm.container``, for tighter limits, and for nothing else.
+    ``pcm``, for tighter limits, and for nothing else.
     """
 
     image = Unicode("py-code-mode:base", help="Image to run; see `jupyter pcm image`.").tag(config=True)
@@ -58,11 +61,18 @@ class ContainerProvisioner(IsolatedProvisioner[ContainerEnvironment]):
         help="Whether the code may use the user's storage, which other kernels use as well.",
     ).tag(config=True)
 
-    headline = "The container could not be started, so nothing is run."
+    notebook_deps = List(
+        Unicode(),
+        help="Names of packages that a notebook may ask for in its metadata; '*': any. Those in deps it"
+        " has anyway.",
+    ).tag(config=True)
 
-    async def _make(self, environ: Mapping[str, str]) -> ContainerEnvironment:
-        wishes = await asyncio.to_thread(wishes_of, self._notebook(environ))
-        config = tightened(self._config(), wishes)
+    headline = "The container could not be started, so nothing is run."
+    place_name = "container"
+    settable = ("memory", "network", "dependencies", "timeout", "container")
+
+    async def _make(self, environ: Mapping[str, str], settings: NotebookSettings) -> ContainerEnvironment:
+        config = fitted(self._config(), settings, self.notebook_deps)
         environment = ContainerEnvironment(config, extra_mime_types=self.extra_mime_types)
         environment.broker = personal_broker(
             environ,
@@ -74,10 +84,6 @@ class ContainerProvisioner(IsolatedProvisioner[ContainerEnvironment]):
             with_storage=self.with_storage,
         )
         return environment
-
-    def _notebook(self, environ: Mapping[str, str]) -> Path:
-        named = Path(environ.get(_NOTEBOOK, "none"))
-        return named if named.is_absolute() else self._cwd / named.name
 
     def _config(self) -> ContainerConfig:
         return ContainerConfig(
@@ -102,6 +108,18 @@ class ContainerProvisioner(IsolatedProvisioner[ContainerEnvironment]):
         await environment.start(connection=dict(self.connection_info), environ=environ)
         if environment.config.deps and environment.broker is not None:
             await asyncio.to_thread(environment.broker.deps.install, environment.config.deps)
+
+    def limits_with(self, settings: NotebookSettings) -> Limits:
+        """Return the limits of a container whose notebook asks for these settings."""
+        config = fitted(self._config(), settings, self.notebook_deps)
+        return Limits(
+            memory=int(config.memory_limit),
+            cpu=config.cpu_quota / _PERIOD if config.cpu_quota is not None else None,
+            disk=int(config.disk_limit),
+            processes=config.pids_limit,
+            network=not config.network_disabled,
+            timeout=settings.timeout,
+        )
 
     def resolve_path(self, path: str) -> str | None:
         """Return nothing: the container's files are not ours."""

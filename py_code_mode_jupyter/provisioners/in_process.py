@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import psutil
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Bool, Float, Unicode
 
@@ -19,9 +20,11 @@ from ..environments.fallback import ExplainingEnvironment
 from ..environments.folder import OwnedFolder
 from ..environments.in_process.kernel.kernel import InProcessKernel
 from ..environments.in_process.kernel.settings import Settings
+from ..environments.notebook import NotebookSettings, not_here, notebook_settings, packages_for
 from ..environments.personal import personal_namespaces
 from ..environments.process import ipc_connection
 from ..errors import CodeModeError
+from .observed import Limits, Observed
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
@@ -38,7 +41,7 @@ _REFUSED = (
 )
 
 
-class InProcessProvisioner(KernelProvisionerBase):
+class InProcessProvisioner(KernelProvisionerBase, Observed):
     """Starts a kernel in this very process.
 
     Where that is not allowed, or fails, it starts a kernel that explains in the notebook why.
@@ -59,6 +62,9 @@ class InProcessProvisioner(KernelProvisionerBase):
     ).tag(config=True)
     startup_timeout = Float(30.0, help="Seconds that a start may take.").tag(config=True)
     storage_root = Unicode("", help="Storage folder; empty: 'pcm' in Jupyter's data folder.").tag(config=True)
+
+    place_name = "in-process"
+    settable = ("timeout",)
 
     def __init__(self, **kwargs: Any) -> None:
         asked = kwargs.pop("allowed", None)
@@ -98,17 +104,20 @@ class InProcessProvisioner(KernelProvisionerBase):
 
     async def _launch_or_explain(self, environ: Mapping[str, str]) -> None:
         await self._drop_fallback()
-        reason = self._refusal()
-        if reason:
-            await self._explain(_REFUSED.format(reason=reason))
+        if self.refusal:
+            await self._explain(_REFUSED.format(reason=self.refusal))
             return
         try:
+            self.settings = await notebook_settings(environ, self._cwd)
+            self.limits_with(self.settings)
             await self._launch(environ)
         except CodeModeError as error:
             self.log.error("The in-process kernel could not be started: %s", error)
             await self._explain(f"The in-process kernel could not be started.\n{error}")
 
-    def _refusal(self) -> str:
+    @property
+    def refusal(self) -> str:
+        """Why kernels may not run in this process; empty if they may."""
         if self.allowed is False:
             return "The configuration of this server does not allow it (InProcessProvisioner.allowed)."
         # The server's own environment counts, not the kernel's, which a kernelspec may change.
@@ -133,6 +142,9 @@ class InProcessProvisioner(KernelProvisionerBase):
             self._kernel = None
             raise
         self.connection_info = cast("KernelConnectionInfo", self._kernel.connection)
+        self._is_ending, self.notice = False, ""
+        # A kernel that does not follow an interrupt abandons its thread by itself, after a while.
+        self._start_clock(self._kernel.connection, self._kernel.interrupt, lambda: None)
 
     async def _explain(self, reason: str) -> None:
         await self._drop_kernel()
@@ -151,7 +163,12 @@ class InProcessProvisioner(KernelProvisionerBase):
         process = self._fallback.process if self._fallback is not None else None
         if process is not None:
             return process.returncode if process.died.done() else None
-        return None if self._kernel is not None and self._kernel.alive else 0
+        if self._kernel is not None and self._kernel.alive:
+            return None
+        if self._kernel is not None and self._started:
+            self._note_death("The kernel's thread ended by itself.")
+            self._is_ending = True
+        return 0
 
     async def wait(self) -> int | None:
         """Wait for the kernel's end; called when a shutdown finishes and after a kill."""
@@ -173,6 +190,7 @@ class InProcessProvisioner(KernelProvisionerBase):
 
     async def kill(self, restart: bool = False) -> None:
         """End the kernel, or abandon its thread; called by `KernelManager.kill_kernel`."""
+        self._leave()
         await self._drop_fallback_process()
         if self._kernel is not None:
             await self._kernel.end()
@@ -183,6 +201,7 @@ class InProcessProvisioner(KernelProvisionerBase):
 
     async def shutdown_requested(self, restart: bool = False) -> None:
         """Let the request be answered, and wait for the end, which spares the manager's polling."""
+        self._leave()
         if self._kernel is not None:
             await self._kernel.ended(_REPLY)
             await self._kernel.end()
@@ -190,11 +209,43 @@ class InProcessProvisioner(KernelProvisionerBase):
 
     async def cleanup(self, restart: bool = False) -> None:
         """Remove everything, unless the kernel is to start again; the last call of a shutdown."""
+        self._leave()
         if restart:
             return
         self._started = False
         await self._drop_kernel()
         await self._drop_fallback()
+
+    def _leave(self) -> None:
+        self._is_ending = True
+        self._stop_clock()
+
+    # What a monitor asks
+
+    @property
+    def explanation(self) -> str:
+        """Why there is a kernel that only explains why there is no other; empty if there is another."""
+        return self._fallback.reason if self._fallback is not None else ""
+
+    def limits_with(self, settings: NotebookSettings) -> Limits:
+        """Return the limits of a kernel whose notebook asks for these settings."""
+        where = "the server's own process"
+        if settings.memory is not None:
+            raise not_here("memory", settings.memory, where)
+        if settings.network is False:
+            raise not_here("network", settings.network, where)
+        packages_for((), settings.dependencies, ())
+        return Limits(timeout=settings.timeout)
+
+    async def usage(self) -> Mapping[str, Any]:
+        """Return the memory (bytes) of the whole server, and the CPU time (s) of the kernel's threads."""
+        cpu = self._kernel.cpu if self._kernel is not None else 0.0
+        memory = psutil.Process().memory_info().rss
+        return {"memory": memory, "memory_limit": None, "cpu": cpu, "processes": 1, "pid": os.getpid()}
+
+    async def isolation(self) -> Mapping[str, Any]:
+        """Return what was measured: there is none."""
+        return {"process_isolation": False, "pid": os.getpid(), "outside": {"process_isolation": False}}
 
     async def _drop_kernel(self) -> None:
         kernel, self._kernel = self._kernel, None

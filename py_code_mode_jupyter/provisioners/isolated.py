@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
@@ -19,8 +20,10 @@ from traitlets.config import Config
 
 from ..environments.fallback import ExplainingEnvironment
 from ..environments.folder import OwnedFolder
+from ..environments.notebook import NotebookSettings, notebook_settings
 from ..environments.process import ipc_connection
 from ..errors import CodeModeError, ConfigurationError, ExecutorStartError
+from .observed import Observed
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -60,10 +63,20 @@ class KernelPlace(Protocol):
         """End the kernel and remove the place."""
 
 
-PlaceT = TypeVar("PlaceT", bound=KernelPlace)
+class MeasuredPlace(KernelPlace, Protocol):
+    """A place in which code runs, and that can be asked about it."""
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Return what is used."""
+
+    async def probe(self) -> Mapping[str, Any]:
+        """Return what isolation was measured."""
 
 
-class IsolatedProvisioner(KernelProvisionerBase, Generic[PlaceT]):
+PlaceT = TypeVar("PlaceT", bound=MeasuredPlace)
+
+
+class IsolatedProvisioner(KernelProvisionerBase, Observed, Generic[PlaceT]):
     """Starts a kernel in a place of its own, or one that explains why there is none."""
 
     headline = ""
@@ -93,8 +106,8 @@ class IsolatedProvisioner(KernelProvisionerBase, Generic[PlaceT]):
         return None
 
     @abc.abstractmethod
-    async def _make(self, environ: Mapping[str, str]) -> PlaceT:
-        """Return the place as it is configured, not started yet."""
+    async def _make(self, environ: Mapping[str, str], settings: NotebookSettings) -> PlaceT:
+        """Return the place as it is configured and as the notebook wants it, not started yet."""
 
     @abc.abstractmethod
     async def _begin(self, environment: PlaceT, environ: Mapping[str, str]) -> None:
@@ -149,10 +162,11 @@ class IsolatedProvisioner(KernelProvisionerBase, Generic[PlaceT]):
 
     async def _launch(self, environ: Mapping[str, str]) -> None:
         await self._drop_fallback()
-        is_made = self._environment is not None
         if self._refusal is not None:
             raise self._refusal
-        environment = self._environment = self._environment or await self._make(environ)
+        settings = await self._heed_notebook(environ)
+        is_made = self._environment is not None
+        environment = self._environment = self._environment or await self._make(environ, settings)
         try:
             if is_made:
                 await environment.relaunch()
@@ -164,6 +178,21 @@ class IsolatedProvisioner(KernelProvisionerBase, Generic[PlaceT]):
             await asyncio.shield(environment.close())
             raise
         self._place = environment
+        self._watch(environment.died)
+        self._start_clock(
+            dict(self.connection_info),
+            lambda: environment.send_signal(signal.SIGINT),
+            lambda: environment.send_signal(signal.SIGKILL),
+        )
+
+    async def _heed_notebook(self, environ: Mapping[str, str]) -> NotebookSettings:
+        """Return what the notebook asks for now; a place that was made for something else is closed."""
+        settings = await notebook_settings(environ, self._cwd)
+        if settings != self.settings and self._environment is not None:
+            environment, self._environment = self._environment, None
+            await environment.close()
+        self.settings = settings
+        return settings
 
     async def _explain(self, error: CodeModeError) -> None:
         is_setting = error is self._refusal or isinstance(error, ConfigurationError)
@@ -194,6 +223,7 @@ class IsolatedProvisioner(KernelProvisionerBase, Generic[PlaceT]):
 
     async def kill(self, restart: bool = False) -> None:
         """End the kernel and all that it started, by force; called by `KernelManager.kill_kernel`."""
+        self._leave()
         if self._place is not None:
             await self._place.end()
 
@@ -203,11 +233,13 @@ class IsolatedProvisioner(KernelProvisionerBase, Generic[PlaceT]):
 
     async def shutdown_requested(self, restart: bool = False) -> None:
         """Wait a moment for the end that was asked for, which spares the manager's polling."""
+        self._leave()
         if self._place is not None:
             await self._place.end(self.get_shutdown_wait_time() / 2)
 
     async def cleanup(self, restart: bool = False) -> None:
         """Remove everything, unless the kernel is to start again; the last call of a shutdown."""
+        self._leave()
         if restart:
             return
         await self._drop_fallback()
@@ -217,6 +249,25 @@ class IsolatedProvisioner(KernelProvisionerBase, Generic[PlaceT]):
         home, self._home = self._home, None
         if home is not None:
             await asyncio.to_thread(home.remove)
+
+    def _leave(self) -> None:
+        self._is_ending = True
+        self._stop_clock()
+
+    # What a monitor asks
+
+    @property
+    def explanation(self) -> str:
+        """Why there is a kernel that only explains why there is no other; empty if there is another."""
+        return self._fallback.reason if self._fallback is not None else ""
+
+    async def usage(self) -> Mapping[str, Any]:
+        """Return memory (bytes), ``memory_limit``, CPU time (s) and processes."""
+        return {} if self._environment is None else await self._environment.stats()
+
+    async def isolation(self) -> Mapping[str, Any]:
+        """Return what was measured before user code ran; under ``outside``, what the host sees now."""
+        return {} if self._environment is None else await self._environment.probe()
 
     async def _drop_fallback(self) -> None:
         fallback, self._fallback = self._fallback, None

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traitlets import Bool, Float, List, Unicode
 
 from ..config import SubprocessConfig
+from ..environments.notebook import not_here, packages_for, tighter_memory
 from ..environments.personal import personal_broker, personal_variables
 from ..environments.venv.environment import VenvEnvironment, cache_folder
 from .isolated import IsolatedProvisioner
+from .observed import Limits
+
+if TYPE_CHECKING:
+    from ..environments.notebook import NotebookSettings
 
 
 class VenvProvisioner(IsolatedProvisioner[VenvEnvironment]):
@@ -41,10 +49,18 @@ class VenvProvisioner(IsolatedProvisioner[VenvEnvironment]):
     startup_timeout = Float(120.0, help="Seconds that a start may take.").tag(config=True)
     storage_root = Unicode("", help="Storage folder; empty: 'pcm' in Jupyter's data folder.").tag(config=True)
 
-    headline = "The isolated environment could not be made, so nothing is run."
+    notebook_deps = List(
+        Unicode(),
+        help="Names of packages that a notebook may ask for in its metadata; '*': any. Installing one may"
+        " run its code, before a cell is run. Those in deps it has anyway.",
+    ).tag(config=True)
 
-    async def _make(self, environ: Mapping[str, str]) -> VenvEnvironment:
-        config = self._config(environ)
+    headline = "The isolated environment could not be made, so nothing is run."
+    place_name = "venv"
+    settable = ("memory", "dependencies", "timeout")
+
+    async def _make(self, environ: Mapping[str, str], settings: NotebookSettings) -> VenvEnvironment:
+        config = self._fitted(environ, settings)
         environment = VenvEnvironment(config, cache=cache_folder())
         environment.broker = personal_broker(
             environ,
@@ -55,6 +71,24 @@ class VenvProvisioner(IsolatedProvisioner[VenvEnvironment]):
             wheels_only=environment.confined,
         )
         return environment
+
+    def _fitted(self, environ: Mapping[str, str], settings: NotebookSettings) -> SubprocessConfig:
+        """Return the configuration with what a notebook asks for, which may be less and never more."""
+        config = self._config(environ)
+        if settings.network is False:
+            raise not_here("network", settings.network, "an isolated venv")
+        allowed = None if config.memory_limit is None else int(config.memory_limit)
+        return dataclasses.replace(
+            config,
+            memory_limit=tighter_memory(allowed, settings.memory),
+            deps=packages_for(config.deps, settings.dependencies, self.notebook_deps),
+        )
+
+    def limits_with(self, settings: NotebookSettings) -> Limits:
+        """Return the limits of an environment whose notebook asks for these settings."""
+        config = self._fitted(os.environ, settings)
+        memory = None if config.memory_limit is None else int(config.memory_limit)
+        return Limits(memory=memory, timeout=settings.timeout)
 
     def _config(self, environ: Mapping[str, str]) -> SubprocessConfig:
         # `environ` holds what the kernelspec sets; naming it lets it pass, as in any kernel.

@@ -19,7 +19,8 @@ from traitlets.config import Config
 
 from py_code_mode_jupyter import FileStorage
 from py_code_mode_jupyter.config import ContainerConfig
-from py_code_mode_jupyter.environments.container.tightening import tightened, wishes_of
+from py_code_mode_jupyter.environments.container.tightening import tightened
+from py_code_mode_jupyter.environments.notebook import NotebookSettings, settings_of
 from py_code_mode_jupyter.errors import ConfigurationError
 
 from .conftest import TOKEN, WAIT, of_process
@@ -337,9 +338,9 @@ def test_what_is_tighter_or_the_same_is_taken() -> None:
 def test_a_file_that_is_no_notebook_asks_for_nothing(tmp_path: Path, text: str) -> None:
     path = tmp_path / "n.ipynb"
     path.write_text(text)
-    assert wishes_of(path) == {}
+    assert settings_of(path) == NotebookSettings()
 
 
 def test_wishes_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not a JSON object"):
-        wishes_of(notebook(tmp_path, ["x"]))
+        settings_of(notebook(tmp_path, ["x"]))

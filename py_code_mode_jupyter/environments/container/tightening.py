@@ -1,55 +1,60 @@
 """What a notebook may ask of the container it runs in: less, and never more, than an administrator allows.
 
-Notebooks come from strangers. One may say in its metadata, under ``pcm.container``, that it needs no
-network or little memory; it cannot choose image, engine, variables, or a looser limit.
+Beside what a notebook may ask of every place (`environments.notebook`) it may set the container's own limits
+in its metadata, under ``pcm.container``. It cannot choose image, engine, variables, or a looser limit.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...config import size_in_bytes
 from ...errors import ConfigurationError
+from ..notebook import KEY, REMEDY, looser, packages_for, tighter_memory
 
 if TYPE_CHECKING:
     from ...config import ContainerConfig
+    from ..notebook import NotebookSettings
 
 _FLAGS = {"network_disabled": True, "allow_runtime_deps": False, "filter_output": True}
 """The tighter value of each."""
 _SIZES = frozenset({"memory_limit", "disk_limit"})
 _NUMBERS = frozenset({"cpu_quota", "pids_limit"})
-_LARGEST_NOTEBOOK = 256 * 2**20
-_REMEDY = "Correct the notebook's metadata, under pcm.container, or ask whoever runs this Jupyter."
 
 
-def wishes_of(path: Path) -> dict[str, Any]:
-    """Return what the notebook at `path` asks for; nothing if it is none, or asks for nothing. It blocks.
+def fitted(config: ContainerConfig, settings: NotebookSettings, allowed: Iterable[str]) -> ContainerConfig:
+    """Return the configuration with all that a notebook asks for.
+
+    Parameters
+    ----------
+    config
+        What an administrator allows.
+    settings
+        What the notebook asks for.
+    allowed
+        Names of packages that it may ask for.
 
     Raises
     ------
     ConfigurationError
-        It asks in a way that is not understood.
+        It asks for something that only an administrator may set, or for more than is allowed.
     """
-    try:
-        if path.suffix != ".ipynb" or path.stat().st_size > _LARGEST_NOTEBOOK:
-            return {}
-        notebook = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    found: Any = notebook
-    for key in ("metadata", "pcm", "container"):
-        found = found.get(key, {}) if isinstance(found, dict) else {}
-    if not isinstance(found, dict):
-        raise ConfigurationError("pcm.container", found, "not a JSON object.", remedy=_REMEDY)
-    return found
+    finer = tightened(config, settings.container)
+    if settings.network and config.network_disabled:
+        raise looser(f"{KEY}.network", True, False)
+    tighter_memory(int(config.memory_limit), settings.memory)
+    return dataclasses.replace(
+        finer,
+        memory_limit=min(int(finer.memory_limit), settings.memory or int(finer.memory_limit)),
+        network_disabled=finer.network_disabled or settings.network is False,
+        deps=packages_for(config.deps, settings.dependencies, allowed),
+    )
 
 
 def tightened(config: ContainerConfig, wishes: Mapping[str, Any]) -> ContainerConfig:
-    """Return the configuration with what a notebook asks for.
+    """Return the configuration with what a notebook asks for under ``pcm.container``.
 
     Raises
     ------
@@ -63,17 +68,13 @@ def _wish(config: ContainerConfig, name: str, value: Any) -> Any:
     allowed = getattr(config, name, None)
     if name in _FLAGS:
         if value is not _FLAGS[name] and value is not allowed:
-            raise _too_much(name, value, allowed)
+            raise looser(name, value, allowed)
         return value
     if name not in _SIZES | _NUMBERS:
         settable = ", ".join(sorted({*_FLAGS, *_SIZES, *_NUMBERS}))
         problem = f"a notebook may set {settable} only."
-        raise ConfigurationError(name, value, problem, remedy=_REMEDY)
+        raise ConfigurationError(name, value, problem, remedy=REMEDY)
     number = size_in_bytes(name, value) if name in _SIZES else value
     if not isinstance(number, int) or isinstance(number, bool) or (allowed is not None and number > allowed):
-        raise _too_much(name, value, allowed)
+        raise looser(name, value, allowed)
     return number
-
-
-def _too_much(name: str, value: Any, allowed: Any) -> ConfigurationError:
-    return ConfigurationError(name, value, f"a notebook may not loosen it from {allowed}.", remedy=_REMEDY)

@@ -349,7 +349,7 @@ class VenvEnvironment(InterpreterSite):
         return await asyncio.to_thread(_usage, self.pid, self.config.memory_limit)
 
     async def probe(self) -> Mapping[str, Any]:
-        """Return what the kernel measured before any user code ran."""
+        """Return what the kernel measured before any user code ran, and what is seen of it from outside."""
         return {
             "process_isolation": self.pid != os.getpid(),
             "deps_lock_enforced": not self.config.allow_runtime_deps
@@ -357,6 +357,7 @@ class VenvEnvironment(InterpreterSite):
             "network_isolation": False,
             "filesystem_isolation": False,
             **self._measured,
+            "outside": await asyncio.to_thread(_seen_from_outside, self.pid),
         }
 
 
@@ -372,6 +373,30 @@ def _usage(pid: int, limit: object) -> dict[str, Any]:
         # It ended while we looked; what was counted stands.
         pass
     return {"pid": pid, "memory": memory, "memory_limit": limit, "cpu": cpu, "processes": processes}
+
+
+def _seen_from_outside(pid: int) -> dict[str, Any]:
+    """Return what the system says of a kernel's process: its limits are there, whatever it claims."""
+    try:
+        kernel = psutil.Process(pid)
+        if pid == 0 or kernel.status() == psutil.STATUS_ZOMBIE:
+            return {}
+        found: dict[str, Any] = {"process_isolation": pid != os.getpid(), "uid": kernel.uids().real}
+        if hasattr(kernel, "rlimit"):
+            bound = kernel.rlimit(psutil.RLIMIT_DATA)[1]
+            found["memory_limit"] = None if bound == psutil.RLIM_INFINITY else bound
+            found["no_new_privileges"] = _is_held(pid)
+    except psutil.Error:
+        return {}
+    return found
+
+
+def _is_held(pid: int) -> bool:
+    """Whether a process can gain no rights; without that nothing confines what it writes."""
+    try:
+        return "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 def cache_folder() -> Path:

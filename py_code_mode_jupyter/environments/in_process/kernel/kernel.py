@@ -47,6 +47,11 @@ class InProcessKernel:
         assert self._front is not None
         return self._front.connection
 
+    @property
+    def cpu(self) -> float:
+        """CPU time that its threads have used since it was started, in seconds."""
+        return self._life.cpu if self._life is not None else 0.0
+
     async def start(self, settings: Settings) -> None:
         """Start it, or start it again: clients stay connected, variables are fresh.
 

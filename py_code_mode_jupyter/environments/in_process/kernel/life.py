@@ -59,6 +59,12 @@ class Life:
         """The shell, of whichever thread it is at the moment."""
         return self.owner.shell
 
+    @property
+    def cpu(self) -> float:
+        """CPU time of its threads, in seconds."""
+        clocks = (lane.worker.clock for lane in list(self.lanes.values()))
+        return sum(clock.seconds() for clock in clocks if clock is not None)
+
     async def begin(self) -> None:
         """Start the thread and its shell."""
         self.publish("status", {"execution_state": "starting"}, parent=None)
