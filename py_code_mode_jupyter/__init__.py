@@ -59,6 +59,13 @@ def load_ipython_extension(ipython: InteractiveShell) -> None:
     load(ipython)
 
 
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
+    """Name the server extension; Jupyter Server calls this."""
+    from .server.extension import CodeModeExtension
+
+    return [{"module": "py_code_mode_jupyter", "app": CodeModeExtension}]
+
+
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
     """Remove ``%pcm`` and close its sessions; IPython calls this for ``%unload_ext``."""
     from .magics import unload

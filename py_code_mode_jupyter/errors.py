@@ -36,6 +36,7 @@
     │   └── SessionGoneError          it has ended, or does not answer
     ├── ReplayError                   recorded runs cannot be run again
     │   └── ReplayConsentError        they come from a more isolated place, and nobody has agreed yet
+    ├── RequestRefusedError           the server cannot, or may not, do what a client asked
     ├── BrokerError                   isolated code asked for something it may not have
     └── RunFailedError                a ``%pcm`` run failed and the cell has to stop
 
@@ -489,6 +490,23 @@ class ReplayConsentError(ReplayError):
         )
         self.origin = origin
         self.place = place
+
+
+class RequestRefusedError(CodeModeError):
+    """A request to the server cannot be answered as it was asked.
+
+    Attributes
+    ----------
+    status
+        The HTTP status that says so.
+    kind
+        What is wrong, in one word: ``NotFound``, ``InvalidRequest``, ``TooLarge``, ``Busy`` and the like.
+    """
+
+    def __init__(self, status: int, kind: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+        self.kind = kind
 
 
 class BrokerError(CodeModeError):

@@ -94,7 +94,8 @@ class InProcessProvisioner(KernelProvisionerBase, Observed):
         environ: Mapping[str, str] = kwargs.get("env") or os.environ
         self._cwd = Path(kwargs.get("cwd") or Path.cwd())
         try:
-            await self._launch_or_explain(environ)
+            with self._counted_start():
+                await self._launch_or_explain(environ)
         except BaseException:
             # A manager forgets a start that failed or was cancelled, without asking us to clean up.
             await asyncio.shield(self.cleanup())

@@ -131,7 +131,8 @@ class IsolatedProvisioner(KernelProvisionerBase, Observed, Generic[PlaceT]):
         self._cwd = Path(kwargs.get("cwd") or Path.cwd())
         is_first = self._home is None
         try:
-            await self._launch_or_explain(environ)
+            with self._counted_start():
+                await self._launch_or_explain(environ)
         except BaseException:
             # A manager forgets a start that failed or was cancelled, without asking us to clean up.
             if is_first:
@@ -255,6 +256,11 @@ class IsolatedProvisioner(KernelProvisionerBase, Observed, Generic[PlaceT]):
         self._stop_clock()
 
     # What a monitor asks
+
+    @property
+    def fault(self) -> CodeModeError | None:
+        """What is wrong with its configuration, so that it can start nothing; None if nothing is."""
+        return self._refusal
 
     @property
     def explanation(self) -> str:

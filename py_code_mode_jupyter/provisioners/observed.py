@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..environments.notebook import NotebookSettings
+    from ..errors import CodeModeError
 
 _KINDS = (
     ("memory", ("memory limit",)),
@@ -91,6 +94,8 @@ class Observed:
         Why the kernel has ended unasked, the last time that it did; None if it never did.
     notice
         What else a user should be told; empty if there is nothing.
+    starts, start_seconds
+        How many times it was started, those counted in which it only explains; how long the last one took.
     """
 
     place_name: ClassVar[str]
@@ -98,9 +103,16 @@ class Observed:
     settings: NotebookSettings | None = None
     death: Death | None = None
     notice: str = ""
+    starts: int = 0
+    start_seconds: float = 0.0
     _clock: CellClock | None = None
     _is_ending = False
     _overrun = ""
+
+    @property
+    def fault(self) -> CodeModeError | None:
+        """What is wrong with its configuration, so that it can start nothing; None if nothing is."""
+        return None
 
     @property
     @abc.abstractmethod
@@ -124,6 +136,13 @@ class Observed:
     @abc.abstractmethod
     async def isolation(self) -> Mapping[str, Any]:
         """Return what was measured before user code ran; under ``outside``, what the host sees now."""
+
+    @contextlib.contextmanager
+    def _counted_start(self) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.start_seconds = time.monotonic() - begun
+        self.starts += 1
 
     def _watch(self, died: concurrent.futures.Future[str]) -> None:
         """Take note of why the kernel ends, if nobody asks for it. Called after each start."""
