@@ -18,11 +18,13 @@ from ..errors import (
     ConfigurationError,
     ExecutorStartError,
     InvalidArtifactNameError,
+    InvalidWorkflowError,
     RequestRefusedError,
     RunNotFoundError,
     SessionGoneError,
     SteeringError,
     StorageUnavailableError,
+    WorkflowNotFoundError,
 )
 from . import metrics
 
@@ -37,6 +39,8 @@ _STATUS: tuple[tuple[type[CodeModeError], int], ...] = (
     (ArtifactNotFoundError, 404),
     (RunNotFoundError, 404),
     (SessionGoneError, 404),
+    (WorkflowNotFoundError, 404),
+    (InvalidWorkflowError, 400),
     (InvalidArtifactNameError, 400),
     (ArtifactFormatError, 400),
     (ConfigurationError, 400),
@@ -63,8 +67,8 @@ _REMEDIES = {
 class CodeModeHandler(APIHandler):
     """Base of our handlers.
 
-    Its subclasses put ``@authenticated`` and ``@authorized`` on every verb, so that Jupyter's identity provider
-    and authorizer decide. Bodies are read only after that, and only as far as they may be long.
+    Its subclasses put ``@authenticated`` and ``@authorized`` on every verb, so that Jupyter's identity
+    provider and authorizer decide. Bodies are read only after that, and only as far as they may be long.
     """
 
     def initialize(self) -> None:
@@ -82,7 +86,7 @@ class CodeModeHandler(APIHandler):
         """Bytes that a body may have."""
         return SMALL_BODY
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler has it
         """Let Jupyter judge who asks; called by tornado before the body is read."""
         await super().prepare()
         length = self.request.headers.get("Content-Length", "0")

@@ -32,8 +32,9 @@ class CodeModeExtension(ExtensionApp):
 
     storage_root = Unicode("", help="Storage folder; empty: 'pcm' in Jupyter's data folder.").tag(config=True)
     no_delay = Bool(
-        True, help="Send kernels' messages to browsers at once, without Nagle's delay, unless"
-        " ServerApp.kernel_websocket_connection_class is set."
+        True,
+        help="Send kernels' messages to browsers at once, without Nagle's delay, unless"
+        " ServerApp.kernel_websocket_connection_class is set.",
     ).tag(config=True)
     max_upload = Int(256 * 2**20, help="Bytes of an artifact that is uploaded.").tag(config=True)
     max_event_clients = Int(64, help="Clients that may listen to events at a time.").tag(config=True)
@@ -50,7 +51,7 @@ class CodeModeExtension(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Make the state; called by Jupyter Server when it loads the extension."""
-        assert self.serverapp is not None
+        assert self.serverapp is not None and self.serverapp.event_logger is not None
         settings = ServerSettings(
             storage=storage_folder(self.storage_root),
             max_upload=self.max_upload,

@@ -10,7 +10,8 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 STARTS = Counter("pcm_kernel_starts", "Kernels that were started, restarts among them.", ["place"])
 START_FAILURES = Counter(
-    "pcm_kernel_start_failures", "Starts in which the place could not be made, and the kernel only says why.",
+    "pcm_kernel_start_failures",
+    "Starts in which the place could not be made, and the kernel only says why.",
     ["place"],
 )
 START_SECONDS = Histogram(
@@ -23,7 +24,7 @@ RUN_SECONDS = Histogram(
 )
 REFUSALS = Counter("pcm_request_failures", "Requests under /pcm/ that failed.", ["kind"])
 EVENT_CLIENTS = Gauge("pcm_event_clients", "Clients that listen to /pcm/events.")
-DROPPED_CLIENTS = Counter("pcm_event_clients_dropped", "Clients that were disconnected because they were slow.")
+DROPPED_CLIENTS = Counter("pcm_event_clients_dropped", "Clients that were let go because they were slow.")
 
 
 def count_start(place: str, seconds: float, *, failed: bool) -> None:

@@ -23,6 +23,7 @@ def register(logger: EventLogger) -> None:
             logger.register_event_schema(path)
 
 
-def emit(logger: EventLogger, schema: str, **data: Any) -> None:
+def emit(logger: EventLogger | None, schema: str, **data: Any) -> None:
     """Tell an event to whoever is configured to hear of it."""
-    logger.emit(schema_id=schema, data=data)
+    if logger is not None:
+        logger.emit(schema_id=schema, data=data)

@@ -6,7 +6,6 @@ some 40 ms, so that running ``1 + 1`` takes ten times as long as it has to (RFC 
 
 from __future__ import annotations
 
-import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ _TRAIT = "kernel_websocket_connection_class"
 class PromptWebsocketConnection(ZMQChannelsWebsocketConnection):
     """The usual connection of a browser with a kernel, whose messages leave at once."""
 
-    def connect(self) -> asyncio.Future[None] | None:
+    def connect(self) -> Any:
         """Switch the delay off, and connect; called when the websocket is open."""
         self.websocket_handler.set_nodelay(True)
         return super().connect()

@@ -44,7 +44,7 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     @ws_authenticated
     @authorized("read", resource="pcm:events")
-    async def get(self, *args: Any, **kwargs: Any) -> None:
+    async def get(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Open the WebSocket."""
         if self.request.headers.get("Upgrade", "").lower() == "websocket":
             self._subscriber = self.state.broadcast.subscribe()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.auth.decorator import authorized
 from tornado.web import authenticated
 
-from ...errors import RequestRefusedError
-from ..base import CodeModeHandler, invalid, whole
+from ...errors import RequestRefusedError, RunNotFoundError
+from ..base import CodeModeHandler, invalid
 
 if TYPE_CHECKING:
     from ...storage.runs import RunRecord
@@ -30,7 +30,7 @@ class RunsHandler(CodeModeHandler):
     async def get(self) -> None:
         """List runs in pages, the newest first."""
         limit = self.number("limit", _PAGE, _LARGEST_PAGE) or _PAGE
-        asked = {
+        asked: dict[str, Any] = {
             "session": self.text("session") or None,
             "search": self.text("search"),
             "status": self.text("status", 40) or None,
@@ -47,7 +47,9 @@ class _RecordHandler(CodeModeHandler):
     async def record(self, id: str) -> RunRecord:
         """Return a record with its outputs."""
         ledger = (await self.state.storage()).runs
-        return await self.state.off_loop(ledger.get, whole("The id of a run", id, _LARGEST_ID))
+        if not (id.isascii() and id.isdigit() and len(id) < 20):
+            raise RunNotFoundError(id[:64])
+        return await self.state.off_loop(ledger.get, int(id))
 
     def answer_notebook(self, notebook: Any, name: str) -> None:
         """Answer with a notebook, as an attachment."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, final
@@ -18,6 +17,7 @@ from .places import Places
 from .sessions import Sessions
 
 if TYPE_CHECKING:
+    from jupyter_events import EventLogger
     from jupyter_server.serverapp import ServerApp
 
     from ..settings import ServerSettings
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _THREADS = 4
 """Threads for what blocks: storage, engine, measuring."""
+
+
+def _logger_of(server: ServerApp) -> EventLogger:
+    assert server.event_logger is not None, "Jupyter Server makes it before it loads extensions"
+    return server.event_logger
 
 
 @final
@@ -58,7 +63,7 @@ class ServerState:
         self.places = Places(server, self.off_loop)
         self.artifacts = ArtifactPages(self.off_loop)
         self.sessions = Sessions(self.off_loop)
-        self.changes = StorageChanges(server.event_logger, self.broadcast)
+        self.changes = StorageChanges(_logger_of(server), self.broadcast)
 
     def start(self) -> None:
         """Begin to watch, on the running event loop."""
@@ -96,7 +101,7 @@ class ServerState:
                 await self.kernels.look()
                 await self.off_loop(self.changes.look, self.settings.storage)
                 self.changes.tell()
-            except Exception:  # noqa: BLE001 - one look that fails must not end all that follow
+            except Exception:
                 self.server.log.exception("py_code_mode_jupyter could not look at what has changed")
                 await asyncio.sleep(1.0)
 

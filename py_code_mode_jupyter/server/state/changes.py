@@ -7,7 +7,6 @@ not changed.
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
@@ -37,7 +36,7 @@ def stamp(base: Path, names: tuple[str, ...]) -> Stamp:
     found = []
     for name in names:
         with contextlib.suppress(OSError):
-            about = os.stat(base / name)
+            about = (base / name).stat()
             found.append((about.st_mtime_ns, about.st_size))
     return tuple(found)
 

@@ -145,7 +145,7 @@ def _judged(
 
 
 def _is_closed(inside: Seen, outside: Seen) -> Pair:
-    """Whether the container's boundary is one: seen from outside it has no privileges and no folders of ours."""
+    """Whether the boundary is one: seen from outside there are no privileges and no folders of ours."""
     seen = not outside["privileged"] and not outside["mounts"] if outside else None
     return inside.get("container_isolation") is True, seen
 
@@ -167,6 +167,10 @@ def _processes(inside: Seen, outside: Seen) -> Pair:
 
 def _says(word: str) -> Callable[[Any], bool]:
     return lambda options: any(word in str(option) for option in options or ())
+
+
+def _is_no_root(user: Any) -> bool:
+    return str(user).partition(":")[0] not in ("", "0", "root")
 
 
 def _own_process(inside: Seen, outside: Seen) -> Pair:
@@ -191,7 +195,7 @@ _READERS: dict[str, dict[str, Callable[[Seen, Seen], Pair]]] = {
         "container_isolation": _is_closed,
         "network_isolation": _is_offline,
         "write_confinement": _judged("write_confinement", bool, "read_only", bool),
-        "no_root": _judged("uid", bool, "user", lambda user: str(user).partition(":")[0] not in ("", "0", "root")),
+        "no_root": _judged("uid", bool, "user", _is_no_root),
         "no_capabilities": _judged(
             "capabilities", lambda number: number == 0, "capabilities_dropped", _says("ALL")
         ),

@@ -103,9 +103,10 @@ class Places:
             There is no such kernel, or it is configured wrongly.
         """
         manager: Any = self._server.kernel_manager
+        specs: Any = self._server.kernel_spec_manager
         factory = KernelProvisionerFactory.instance(parent=manager.parent)
         try:
-            spec = self._server.kernel_spec_manager.get_kernel_spec(kernel_name)
+            spec = specs.get_kernel_spec(kernel_name)
             made = factory.create_provisioner_instance("none", spec, manager)
         except NoSuchKernel:
             raise ExecutorStartError(f"Jupyter finds no kernel {kernel_name}.", remedy=_AGAIN) from None

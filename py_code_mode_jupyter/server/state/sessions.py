@@ -40,6 +40,7 @@ class Sessions:
         SteeringError
             It could not do what was asked.
         """
+        await self._off_loop(storage.sessions.get, id)
         raise SteeringError("Sessions cannot be steered yet.")
 
     async def probe(self, storage: FileStorage, id: str) -> dict[str, Any]:
@@ -50,6 +51,7 @@ class Sessions:
         SessionGoneError, SteeringError
             As `act`.
         """
+        await self._off_loop(storage.sessions.get, id)
         raise SteeringError("Sessions cannot be steered yet.")
 
 
