@@ -4,7 +4,7 @@ Names, descriptions and values may come from isolated code: everything here boun
 control characters out, and escapes them.
 """
 
-from .artifacts import ArtifactView, artifact_table, table_preview
+from .artifacts import ArtifactView, artifact_table
 from .comparison import Comparison
 from .probes import probe_table
 from .progress import ProgressBar
@@ -12,6 +12,7 @@ from .runs import run_table
 from .sessions import SessionRow, SessionTable, format_memory, show_ending, status_table
 from .table import Table, fields_table
 from .text import format_bytes, format_duration, format_time, lines_of, one_line, value_repr
+from .workflows import WorkflowView, workflow_table
 
 __all__ = [
     "ArtifactView",
@@ -20,6 +21,7 @@ __all__ = [
     "SessionRow",
     "SessionTable",
     "Table",
+    "WorkflowView",
     "artifact_table",
     "fields_table",
     "format_bytes",
@@ -32,6 +34,6 @@ __all__ = [
     "run_table",
     "show_ending",
     "status_table",
-    "table_preview",
     "value_repr",
+    "workflow_table",
 ]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from .table import Table, fields_table
 from .text import format_bytes, lines_of, one_line, value_repr
 
 if TYPE_CHECKING:
     from ..formats.info import ArtifactInfo
+    from ..formats.preview import Picture, Preview
+    from ..formats.tables import TableHead
 
 _HEADINGS = ("name", "version", "what", "size", "saved", "description")
 _NUMBERS = ("version", "size")
-_ROWS, _COLUMNS = 10, 20
+_WIDEST = 30
 MOMENT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -45,20 +48,22 @@ class ArtifactView:
     ----------
     info
         What is known.
-    value
-        The data, decoded without executing anything.
+    preview
+        A bounded view of its file.
     """
 
     info: ArtifactInfo
-    value: Any
+    preview: Preview
 
     def __str__(self) -> str:
-        return f"{self._about}\n\n{self._text}"
+        parts = (str(self._about), self._text, *self._notes)
+        return "\n\n".join(part for part in parts if part)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"{self._about._repr_html_()}{self._html}"
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes)
+        return f"{self._about._repr_html_()}{self._html}{notes}"
 
     @property
     def _about(self) -> Table:
@@ -76,55 +81,33 @@ class ArtifactView:
         return fields_table(fields, caption=f"Artifact {info.name}", widest=500)
 
     @property
+    def _notes(self) -> tuple[str, ...]:
+        rest = "There is more than is shown." if self.preview.truncated and not self.preview.note else ""
+        return tuple(filter(None, (one_line(self.preview.note, 300), rest)))
+
+    @property
     def _text(self) -> str:
-        if self.info.format == "parquet":
-            return str(table_preview(self.value))
-        return lines_of(self.value) if self.info.format == "text" else value_repr(self.value)
+        if self.preview.table is not None:
+            return str(_table(self.preview.table))
+        if self.preview.image is not None:
+            picture = self.preview.image
+            return f"A picture of {picture.original_width:,} x {picture.original_height:,} pixels."
+        return lines_of(self.preview.text)
 
     @property
     def _html(self) -> str:
-        if self.info.format == "parquet":
-            return table_preview(self.value)._repr_html_()
-        if self.info.format == "png":
-            return _picture(self.value, one_line(self.info.description or self.info.name))
-        return f"<pre>{escape(self._text)}</pre>"
+        if self.preview.table is not None:
+            return _table(self.preview.table)._repr_html_()
+        if self.preview.image is not None:
+            return _image(self.preview.image, one_line(self.info.description or self.info.name))
+        return f"<pre>{escape(self._text)}</pre>" if self._text else ""
 
 
-def table_preview(frame: Any) -> Table:
-    """Return the upper left part of a table of pandas, polars or pyarrow, its texts cleaned and cut."""
-    names, rows = _part_of(frame)
-    return Table(
-        # A blank apart: a column may not have the name of another, or of one that holds numbers.
-        headings=tuple(f"{one_line(name, 30)} " for name in names),
-        rows=tuple(tuple(v if isinstance(v, str) else value_repr(v, 200) for v in row) for row in rows),
-        empty="The table has no row.",
-        more=max(0, len(frame) - _ROWS),
-        widest=30,
-    )
+def _table(head: TableHead) -> Table:
+    rows = tuple(tuple("" if cell is None else cell for cell in row) for row in head.rows)
+    return Table(headings=head.names, rows=rows, empty="The table has no row.", widest=_WIDEST)
 
 
-def _part_of(frame: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return names and rows of a table's upper left part."""
-    if hasattr(frame, "iloc"):
-        part = (frame.to_frame() if frame.ndim == 1 else frame).iloc[:_ROWS, :_COLUMNS]
-        return ["", *map(str, part.columns)], list(part.itertuples(index=True, name=None))
-    if hasattr(frame, "column_names"):
-        names = frame.column_names[:_COLUMNS]
-        columns = (frame.column(index).slice(0, _ROWS).to_pylist() for index in range(len(names)))
-        return names, list(zip(*columns, strict=True))
-    part = frame[:_ROWS, :_COLUMNS]
-    return part.columns, part.rows()
-
-
-def _picture(image: Any, title: str) -> str:
-    import base64
-    import io
-
-    if isinstance(image, bytes):  # there is no Pillow here; the browser reads them
-        data = image
-    else:
-        sink = io.BytesIO()
-        image.save(sink, "png")  # encoded anew: nothing but pixels is handed on
-        data = sink.getvalue()
-    source = base64.b64encode(data).decode("ascii")
+def _image(picture: Picture, title: str) -> str:
+    source = base64.b64encode(picture.png).decode("ascii")
     return f'<img src="data:image/png;base64,{source}" alt="{escape(title)}" style="max-width: 100%">'

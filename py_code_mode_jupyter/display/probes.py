@@ -22,12 +22,9 @@ def probe_table(probes: Mapping[str, Mapping[str, Any]]) -> Table:
     configured = {name: dict(_flat(probe["configured"])) for name, probe in probes.items()}
     names = dict.fromkeys(key for column in columns.values() for key in column)
     asked = dict.fromkeys(key for column in configured.values() for key in column)
-    rows = [("measured", *("" for _ in probes))]
-    rows += [(f"  {key}", *(column.get(key, "?") for column in columns.values())) for key in names]
-    rows += [("configured", *("" for _ in probes))]
-    rows += [(f"  {key}", *(column.get(key, "") for column in configured.values())) for key in asked]
-    # A blank apart: a session may be called like a column that there is already.
-    return Table(headings=("", *(f"{name} " for name in probes)), rows=rows)
+    rows = [("measured", key, *(column.get(key, "?") for column in columns.values())) for key in names]
+    rows += [("configured", key, *(column.get(key, "") for column in configured.values())) for key in asked]
+    return Table(headings=("", "what", *probes), rows=rows)
 
 
 def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from .artifacts import MOMENT
 from .table import Table
 from .text import format_time
 
+if TYPE_CHECKING:
+    from ..storage.runs import RunRecord
+
 _HEADINGS = ("id", "started", "session", "executor", "status", "time", "code")
 _NUMBERS = ("id", "time")
 
 
-class Run(Protocol):
-    """What is shown of a recorded run."""
-
-    @property
-    def id(self) -> int:
-        """Its number in the ledger."""
-
-    @property
-    def session(self) -> str:
-        """The session's name."""
-
-    @property
-    def executor(self) -> str:
-        """Where it ran."""
-
-    @property
-    def status(self) -> str:
-        """How it ended, or ``running``."""
-
-    @property
-    def started(self) -> datetime:
-        """When it began."""
-
-    @property
-    def execution_time(self) -> float | None:
-        """Seconds it took; None while it runs."""
-
-    @property
-    def code(self) -> str:
-        """What ran."""
-
-
-def run_table(runs: Sequence[Run], *, more: int = 0) -> Table:
+def run_table(runs: Sequence[RunRecord], *, more: int = 0) -> Table:
     """Return runs as a table in the order they come, each with the first line of its code."""
     rows = tuple(
         (

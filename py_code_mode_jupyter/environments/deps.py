@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..dependency import Dependency, parse_dependency
 from ..errors import DependencyInstallError, RuntimeDepsDisabledError, VenvError
 from ..results import DepsChange
+from .reporting import report
 from .uv import Outcome, run_uv
 
 if TYPE_CHECKING:
@@ -202,7 +203,9 @@ class Deps:
         installed: list[str] = []
         present: list[str] = []
         failed: list[str] = []
-        for spec in self._record.list():
+        recorded = self._record.list()
+        for number, spec in enumerate(recorded):
+            report(f"installing {spec}", number / len(recorded))
             try:
                 change = self.install((spec,))
             except DependencyInstallError as error:
@@ -231,6 +234,7 @@ class Deps:
 
     def _run_installer(self, specs: Sequence[str]) -> None:
         text = ", ".join(specs)
+        report(f"installing {text}")
         outcome = self._try(lambda: self._site.install(specs, wheels_only=self._wheels_only), text)
         if outcome.ok:
             return

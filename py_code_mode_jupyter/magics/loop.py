@@ -65,14 +65,18 @@ class Background:
         # A fresh context: what the work prints or starts later must not count as the calling cell's.
         return contextvars.Context().run(asyncio.run_coroutine_threadsafe, work, self._started())
 
-    def call(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Do `work` and return its result; an interrupt of the caller cancels it."""
+    def call(self, work: Coroutine[Any, Any, _T], *, meanwhile: Callable[[], object] = lambda: None) -> _T:
+        """Do `work` and return its result; an interrupt of the caller cancels it.
+
+        `meanwhile` is called in the calling thread about ten times a second.
+        """
         future = self.submit(work)
         done: queue.SimpleQueue[None] = queue.SimpleQueue()
         future.add_done_callback(lambda _: done.put(None))
         try:
             while not future.done():
                 take(done)
+                meanwhile()
             return future.result()
         finally:
             future.cancel()

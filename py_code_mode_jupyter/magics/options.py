@@ -1,17 +1,56 @@
-"""What ``%pcm run`` was told, checked once."""
+"""What running code was told, checked once."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
 
 from ..config import seconds, variable_name
 from ..errors import ConfigurationError
-from .sessions import known_executor
+from .names import known_executor
+from .parser import argument
 
 if TYPE_CHECKING:
-    from .parser import Command
+    from .notebook import Notebook
+    from .parser import Request
+
+SESSION = argument(
+    "-s", "--session", completes="session", metavar="NAME", help="the session (default: the current one)"
+)
+EXECUTOR = argument(
+    "-e",
+    "--executor",
+    completes="executor",
+    metavar="EXECUTOR",
+    help="where it runs: in-process, venv or container",
+)
+TIMEOUT = argument(
+    "-t",
+    "--timeout",
+    metavar="SECONDS",
+    help="seconds it may take, or inf (default: %%config PcmMagics.timeout, else the session's own limit)",
+)
+VARIABLES = argument(
+    "--var",
+    completes="variable",
+    action="append",
+    default=[],
+    metavar="NAME",
+    help="hand this variable of the notebook in; may be given again",
+)
+FILE = argument("-f", "--file", completes="file", metavar="FILE", help="run this file instead")
+OUTPUT = argument(
+    "-o",
+    "--output",
+    completes="variable",
+    metavar="VAR",
+    help="bind the ExecutionResult to this variable; a failed run does not end the cell then",
+)
+NO_RAISE = argument("--no-raise", action="store_true", help="let the notebook go on if the run fails")
+_LARGEST_FILE = 2**24
 
 
 @final
@@ -31,60 +70,95 @@ class RunOptions:
         The name to bind the result to; None: none.
     raises
         Whether a failed run ends the cell.
+    variables
+        Variables of the notebook to set before it runs.
+    streams
+        Whether outputs appear while it runs.
+    is_fresh
+        Whether the session forgets its variables first.
     """
 
     code: str
-    session: str | None
-    executor: str | None
-    timeout: float | None
-    variable: str | None
-    raises: bool
+    session: str | None = None
+    executor: str | None = None
+    timeout: float | None = None
+    variable: str | None = None
+    raises: bool = True
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    streams: bool = True
+    is_fresh: bool = False
 
 
-def run_options(command: Command, line: str, cell: str | None) -> RunOptions:
+def run_options(notebook: Notebook, request: Request) -> RunOptions:
     """Check the arguments of ``run``.
-
-    Parameters
-    ----------
-    command
-        The line, taken apart.
-    line
-        The line.
-    cell
-        The lines below it; None for a line magic.
 
     Raises
     ------
     ConfigurationError
         A value cannot be used, or there is no code.
     """
-    given = command.arguments
+    given = request.given
     return RunOptions(
-        code=_code(command.code, line, cell),
+        code=code_of(request, "run"),
         session=given.session,
         executor=None if given.executor is None else known_executor(given.executor),
-        timeout=None if given.timeout is None else _timeout(given.timeout),
+        timeout=timeout_of(notebook, request),
         variable=None if given.output is None else variable_name("output", given.output),
-        raises=not given.no_raise and given.output is None,
+        raises=not (given.no_raise or notebook.settings.no_raise) and given.output is None,
+        variables=variables_of(notebook, request),
+        streams=given.stream,
+        is_fresh=given.fresh,
     )
 
 
-def _code(code: str, line: str, cell: str | None) -> str:
-    if cell is None:
-        if not code:
-            remedy = "Write it behind the options, or below %%pcm run."
+def variables_of(notebook: Notebook, request: Request) -> dict[str, Any]:
+    """Return the notebook's variables that ``--var`` names."""
+    return {variable_name("var", name): notebook.value(name) for name in request.given.var}
+
+
+def timeout_of(notebook: Notebook, request: Request) -> float | None:
+    """Return the seconds that ``-t`` says, or the configured ones; None: the executor's default."""
+    text = request.given.timeout
+    if text is None:
+        default: float | None = notebook.settings.timeout
+        return default
+    try:
+        value = math.inf if text == "inf" else float(text)
+    except ValueError:
+        remedy = "Give e.g. -t 30, or -t inf for no limit."
+        raise ConfigurationError("timeout", text, "not a number of seconds.", remedy=remedy) from None
+    return seconds("timeout", value)
+
+
+def code_of(request: Request, name: str) -> str:
+    """Return the code that stands on the line, below it, or in the file that is named.
+
+    Raises
+    ------
+    ConfigurationError
+        It stands nowhere, or in two places.
+    """
+    file = request.given.file
+    if file is not None:
+        if request.code or (request.cell or "").strip():
+            problem = "a file is given, and code besides."
+            raise ConfigurationError("file", file, problem, remedy="Leave one of them out.")
+        return text_of(file)
+    if request.cell is None:
+        if not request.code:
+            remedy = f"Write it behind the options, or below %%pcm {name}, or name a -f FILE."
             raise ConfigurationError("code", "", "there is nothing to run.", remedy=remedy)
-        return code
-    if code:
+        return request.code
+    if request.code:
         remedy = "Write all of it below; options begin with '-'."
-        raise ConfigurationError("code", code, "stands on the line of %%pcm run.", remedy=remedy)
-    if not cell.strip():
-        remedy = "Write it below the line of %%pcm run."
+        raise ConfigurationError("code", request.code, f"stands on the line of %%pcm {name}.", remedy=remedy)
+    if not request.cell.strip():
+        remedy = f"Write it below the line of %%pcm {name}."
         raise ConfigurationError("code", "", "there is nothing to run.", remedy=remedy)
-    return _numbered_as_typed(line, cell)
+    return numbered_as_typed(request.line, request.cell)
 
 
-def _numbered_as_typed(line: str, cell: str) -> str:
+def numbered_as_typed(line: str, cell: str) -> str:
     """Put a line where ``%%pcm`` stood, so that line numbers are those that the user sees."""
     body = cell.lstrip()
     if body.startswith("%%"):  # a cell magic has to come first
@@ -93,10 +167,23 @@ def _numbered_as_typed(line: str, cell: str) -> str:
     return f"{first}# %%pcm {line}\n{cell}"
 
 
-def _timeout(text: str) -> float:
+def text_of(file: str) -> str:
+    """Return the text of a file; raises `ConfigurationError` where there is none."""
+    path = Path(file).expanduser()
     try:
-        value = math.inf if text == "inf" else float(text)
-    except ValueError:
-        remedy = "Give e.g. -t 30, or -t inf for no limit."
-        raise ConfigurationError("timeout", text, "not a number of seconds.", remedy=remedy) from None
-    return seconds("timeout", value)
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigurationError("file", file, "too large for code.", remedy="Import it as a module.")
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        problem = f"cannot be read: {reason}."
+        raise ConfigurationError("file", file, problem, remedy="Give a Python file.") from None
+
+
+def count_of(name: str, text: str | None, default: int) -> int:
+    """Return the whole number above zero that an option says."""
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]):
+        raise ConfigurationError(name, text, "not a whole number above zero.", remedy="Give e.g. 20.")
+    return int(text[:9])

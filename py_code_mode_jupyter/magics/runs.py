@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, final
 
 from ..errors import CodeModeError, RunFailedError
 from ..results import ExecutionResult, Output, RunStatus
-from .loop import Background, take
+from .loop import take
+from .notebook import reporting
+from .progress import Progress
 
 if TYPE_CHECKING:
     from ..session import Session
+    from .notebook import Notebook
     from .options import RunOptions
-    from .sessions import Choice, NotebookSessions
+    from .sessions import Choice
 
 _LONGEST = 200
 _GIVEN_UP = "The run was given up. Its session stops it by force, and may lose its variables."
@@ -28,16 +31,10 @@ class Run:
 
     Parameters
     ----------
-    background
-        The loop.
-    sessions
-        Where the session is found or made.
+    notebook
+        Whose cell it is.
     options
         What to run.
-    default
-        The default executor.
-    storage
-        Folder of the storage for a session that is made.
 
     Attributes
     ----------
@@ -47,39 +44,39 @@ class Run:
         The session's name once it is known.
     """
 
-    def __init__(
-        self,
-        background: Background,
-        sessions: NotebookSessions,
-        options: RunOptions,
-        *,
-        default: str,
-        storage: Path,
-    ) -> None:
+    def __init__(self, notebook: Notebook, options: RunOptions) -> None:
         self.interrupted = False
         self.session_name = ""
-        self._background = background
-        self._sessions = sessions
+        self._notebook = notebook
         self._options = options
+        self._progress = Progress(f"Starting {options.session or options.executor or notebook.current}")
         # It takes from any thread in one step: an interrupt of the waiting thread cannot leave it locked.
         self._items: queue.SimpleQueue[Output | None] = queue.SimpleQueue()
         self._session: Session | None = None
         self._task: asyncio.Task[ExecutionResult] | None = None
-        self._future = background.submit(self._work(default, storage))
+        notebook.begin()
+        self._future = notebook.background.submit(self._work(notebook.storage_folder))
         self._future.add_done_callback(lambda _: self._items.put(None))
 
-    async def _work(self, default: str, storage: Path) -> ExecutionResult:
+    async def _work(self, storage: Path) -> ExecutionResult:
         self._task = asyncio.current_task()
-        choice = self._sessions.choose(self._options.session, self._options.executor, default)
+        options, sessions = self._options, self._notebook.sessions
+        choice = sessions.choose(options.session, options.executor, self._notebook.settings.executor)
         self.session_name = choice.name
         if choice.is_guess:
             self._items.put(_made_without_word(choice))
-        session = await self._sessions.obtain(choice, storage)
+        session = await reporting(sessions.obtain(choice, storage), self._progress)
+        if options.is_fresh and not choice.is_new:
+            await session.reset()
         self._session = session
-        async for output in session.stream(self._options.code, timeout=self._options.timeout):
-            self._items.put(output)
+        stream = session.stream(options.code, timeout=options.timeout, variables=options.variables or None)
+        async for output in stream:
+            if options.streams:
+                self._items.put(output)
         if session.last_result is None:
             raise CodeModeError("The run ended without a result.")
+        for output in () if options.streams else session.last_result.outputs:
+            self._items.put(output)
         return session.last_result
 
     async def _interrupt(self) -> None:
@@ -111,12 +108,21 @@ class Run:
         except CancelledError:
             raise RunFailedError(_NOT_BEGUN) from None
         finally:
+            self._progress.fail()
             self._future.cancel()
+
+    def _picture(self) -> None:
+        """Show that the session is being made, for as long as it is."""
+        if self._session is None and not self._future.done():
+            self._progress.tick()
+        else:
+            self._progress.end()
 
     def _at_end(self) -> bool:
         """Show the next output, if there is one soon. True after the last."""
         try:
             output = take(self._items)
+            self._picture()
             if output is not None:
                 output._ipython_display_()
                 return False
@@ -125,7 +131,7 @@ class Run:
             if self.interrupted:
                 raise
             self.interrupted = True
-            self._background.submit(self._interrupt())
+            self._notebook.background.submit(self._interrupt())
             return False
 
 

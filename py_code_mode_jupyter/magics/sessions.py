@@ -4,80 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import os
-import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, final
 
 from ..display import SessionRow, SessionTable
 from ..errors import CodeModeError, ConfigurationError
+from .configuring import make_executor
+from .names import EXECUTORS, did_you_mean
 
 if TYPE_CHECKING:
-    from ..execution import Executor
     from ..session import Session
 
 _NAME_LENGTH = 64
-
-
-def _in_process() -> Executor:
-    from ..execution.in_process import InProcessExecutor
-
-    return InProcessExecutor()
-
-
-def _venv() -> Executor:
-    from ..execution.subprocess import SubprocessExecutor
-
-    return SubprocessExecutor()
-
-
-def _container() -> Executor:
-    from ..config import ContainerConfig
-    from ..execution.container import ContainerExecutor
-
-    token = os.environ.get("PCM_AUTH_TOKEN") or secrets.token_urlsafe(32)
-    return ContainerExecutor(ContainerConfig(auth_token=token))
-
-
-EXECUTORS: Mapping[str, Callable[[], Executor]] = MappingProxyType(
-    {"in-process": _in_process, "venv": _venv, "container": _container}
-)
-"""The words for ``-e``, and what makes the executor each one names."""
-_OTHER_WORDS = {
-    "inprocess": "in-process",
-    "process": "in-process",
-    "subprocess": "venv",
-    "virtualenv": "venv",
-    "docker": "container",
-}
-
-
-def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
-    """Return the question with the nearest known word, or else `otherwise`."""
-    near = difflib.get_close_matches(word, [*known], n=1)
-    return f"Did you mean {near[0]!r}?" if near else otherwise
-
-
-def known_executor(word: str) -> str:
-    """Return `word` if it names an executor that there can be here.
-
-    Raises
-    ------
-    ConfigurationError
-        It does not; the remedy names those there are.
-    """
-    if word in EXECUTORS:
-        if word != "in-process" and os.environ.get("PCM_PLACE") == "container":
-            problem = "inside of a container there is only the place in-process."
-            raise ConfigurationError("executor", word, problem, remedy="Give -e in-process.")
-        return word
-    there_are = f"There are: {', '.join(EXECUTORS)}."
-    meant = _OTHER_WORDS.get(word.lower())
-    hint = f"Did you mean {meant!r}?" if meant else did_you_mean(word, EXECUTORS, there_are)
-    raise ConfigurationError("executor", word, "no such executor.", remedy=hint)
 
 
 @final
@@ -105,13 +45,27 @@ class Choice:
 class NotebookSessions:
     """Every session that one shell has made. Its coroutines run on one loop.
 
-    A session's executor is remembered when it stops: its name never comes to mean a less isolated place
-    by itself.
+    A session's executor and settings are remembered when it stops: its name never comes to mean a less
+    isolated place by itself.
+
+    Parameters
+    ----------
+    defaults
+        Returns the settings of an executor's new sessions that are not told otherwise; None: there are
+        none.
+
+    Attributes
+    ----------
+    current
+        The name that ``%pcm use`` has given; empty: none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, defaults: Callable[[str], Mapping[str, Any]] | None = None) -> None:
+        self.current = ""
+        self._defaults = defaults or (lambda _: {})
         self._sessions: dict[str, Session] = {}
         self._executors: dict[str, str] = {}
+        self._settings: dict[str, Mapping[str, Any]] = {}
         self._making = asyncio.Lock()
         self._closed = False
 
@@ -119,6 +73,15 @@ class NotebookSessions:
     def names(self) -> list[str]:
         """Names of the running sessions, the oldest first."""
         return [*self._sessions]
+
+    @property
+    def known(self) -> list[str]:
+        """Names that mean a session, running or not."""
+        return [*dict.fromkeys((*self._sessions, *self._executors, *EXECUTORS))]
+
+    def all(self) -> list[Session]:
+        """Return the running sessions, the oldest first."""
+        return [*self._sessions.values()]
 
     def choose(self, name: str | None, executor: str | None, default: str) -> Choice:
         """Return the session that ``-s NAME -e EXECUTOR`` means, either of them left out or not.
@@ -136,7 +99,7 @@ class NotebookSessions:
             The name cannot be used, or does not go with the executor.
         """
         if name is None:
-            name = executor or default
+            name = executor or self.current or default
         is_new = name not in self._sessions
         known = name if name in EXECUTORS else self._executors.get(name)
         if known is None:
@@ -162,38 +125,95 @@ class NotebookSessions:
                 session = await self._make(choice, storage)
             return session
 
-    async def _make(self, choice: Choice, storage: Path) -> Session:
+    async def start(
+        self, choice: Choice, storage: Path, settings: Mapping[str, Any], *, sync: bool = False
+    ) -> Session:
+        """Make a session with these settings over the storage in the folder `storage`.
+
+        Raises
+        ------
+        ConfigurationError
+            It runs already, or a setting cannot be used.
+        ExecutorStartError
+            It could not be made.
+        """
+        async with self._making:
+            if choice.name in self._sessions:
+                remedy = f"`%pcm stop {choice.name}` first, or choose another name."
+                raise ConfigurationError("session", choice.name, "runs already.", remedy=remedy)
+            return await self._make(choice, storage, settings, sync=sync)
+
+    async def _make(
+        self,
+        choice: Choice,
+        storage: Path,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        sync: bool = False,
+    ) -> Session:
         from ..session import Session
         from ..storage import FileStorage
 
-        executor = EXECUTORS[choice.executor]()
-        session = Session(await asyncio.to_thread(FileStorage, storage), executor, name=choice.name)
+        if settings is None:
+            settings = self._settings.get(choice.name, {})
+        executor = make_executor(choice.executor, {**self._defaults(choice.executor), **settings})
+        opened = await asyncio.to_thread(FileStorage, storage)
+        session = Session(opened, executor, name=choice.name, sync_deps_on_start=sync)
         await session.start()
         if self._closed:
             await session.close()
             raise ConfigurationError("session", choice.name, "the notebook's sessions have been closed.")
         self._sessions[choice.name] = session
         self._executors[choice.name] = choice.executor
+        self._settings[choice.name] = settings
         return session
 
-    async def stop(self, names: Iterable[str]) -> list[str]:
-        """Close the sessions of these names and return one line for each.
+    def running(self, name: str) -> Session:
+        """Return the running session of this name.
 
         Raises
         ------
         ConfigurationError
-            No session has the name.
+            No running session has the name.
         """
-        wanted = [self._running(name) for name in names]
-        await asyncio.gather(*(self._close(session) for session in wanted))
-        return [f"Stopped {session.name} ({session.executor.name})." for session in wanted]
-
-    def _running(self, name: str) -> Session:
         if name not in self._sessions:
             running = ", ".join(self._sessions) or "none"
             hint = did_you_mean(name, self._sessions, f"Running: {running}.")
             raise ConfigurationError("session", name, "no such session is running.", remedy=hint)
         return self._sessions[name]
+
+    async def each(self, names: Iterable[str], do: Callable[[Session], Awaitable[object]]) -> list[Session]:
+        """Do the same with the sessions of these names, at once, and return them.
+
+        Raises
+        ------
+        ConfigurationError
+            No running session has one of the names; then nothing is done.
+        """
+        wanted = [self.running(name) for name in names]
+        await asyncio.gather(*map(do, wanted))
+        return wanted
+
+    async def stop(self, session: Session) -> None:
+        """Close a session; its name stays known."""
+        if self.current == session.name:
+            self.current = ""
+        await self._close(session)
+
+    async def restart(self, session: Session) -> None:
+        """Give a session a fresh place. If that fails, the session has ended.
+
+        Raises
+        ------
+        ExecutorStartError
+            The new place could not be made.
+        """
+        await session.close()
+        try:
+            await session.start()
+        except BaseException:
+            self._sessions.pop(session.name, None)
+            raise
 
     async def _close(self, session: Session) -> None:
         try:
@@ -204,7 +224,7 @@ class NotebookSessions:
     async def close(self) -> None:
         """Close every session; one that is being made closes itself."""
         self._closed = True
-        await asyncio.gather(*map(self._close, [*self._sessions.values()]), return_exceptions=True)
+        await asyncio.gather(*map(self._close, self.all()), return_exceptions=True)
 
     async def table(self, current: str) -> SessionTable:
         """Return what each session is doing and uses; `current` is marked."""

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from jupyter_client.manager import KernelManager
 from jupyter_core.utils import ensure_event_loop
 from traitlets.config import Config
+
+from py_code_mode_jupyter.magics.progress import DISPLAY
 
 WAIT = 60.0  # seconds that anything may take; the first venv needs a base, which is built once
 
@@ -82,7 +85,9 @@ class Kernel:
 
         def take(message: dict[str, Any]) -> None:
             kind, content = message["msg_type"], message["content"]
-            if kind not in ("status", "execute_input"):
+            # How long starting took is no matter of a test, and shown only where that is long.
+            is_progress = str(content.get("transient", {}).get("display_id")).startswith(DISPLAY)
+            if kind not in ("status", "execute_input") and not is_progress:
                 cell.messages.append((kind, content))
                 if seen is not None:
                     seen(kind, content)
@@ -181,6 +186,18 @@ class Shell:
             [shown.stdout, shown.stderr, *texts]
         ), result.error_before_exec or result.error_in_exec
 
+    def said(self, code: str) -> str:
+        """Run a cell that has to succeed; return everything it showed."""
+        shown, error = self(code)
+        assert error is None, shown
+        return shown.strip()
+
+    def completions(self, code: str) -> list[str]:
+        """Return what the text before the cursor, which is at its end, may become."""
+        with provisionalcompleter():
+            found = list(self.shell.Completer.completions(code, len(code)))
+            return [code[: each.start] + each.text for each in rectify_completions(code, found)]
+
     def failing(self, code: str) -> str:
         """Run a cell that has to fail; return the error as it is shown, without the rest."""
         shown, error = self(code)
@@ -188,8 +205,8 @@ class Shell:
         return shown.strip()
 
 
-@pytest.fixture
-def shell() -> Iterator[Shell]:
+@contextlib.contextmanager
+def own_shell() -> Iterator[Shell]:
     """An IPython shell of this process with the extension loaded."""
     made = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}), colors="nocolor")
     made.run_cell("%load_ext py_code_mode_jupyter")
@@ -198,6 +215,13 @@ def shell() -> Iterator[Shell]:
     made.atexit_operations()
     atexit.unregister(made.atexit_operations)
     InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    """A shell of the test's own."""
+    with own_shell() as made:
+        yield made
 
 
 def gone(pid: int) -> bool:

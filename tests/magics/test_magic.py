@@ -62,7 +62,7 @@ async def test_a_session_keeps_its_executor_also_after_a_stop(
     with pytest.raises(ConfigurationError, match=r"runs in in-process.*%pcm stop lab"):
         sessions.choose("lab", "venv", "in-process")
     assert await sessions.obtain(sessions.choose("lab", None, "venv"), tmp_path) is made
-    await sessions.stop(["lab"])
+    await sessions.each(["lab"], sessions.stop)
     again = sessions.choose("lab", None, "venv")
     assert (again.executor, again.is_new, again.is_guess) == ("in-process", True, False)
     assert sessions.choose("lab", "venv", "in-process").executor == "venv"

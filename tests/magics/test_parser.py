@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from py_code_mode_jupyter.errors import ConfigurationError
+from py_code_mode_jupyter.magics.commands import GRAMMAR
+from py_code_mode_jupyter.magics.notebook import Notebook
 from py_code_mode_jupyter.magics.options import RunOptions, run_options
-from py_code_mode_jupyter.magics.parser import COMMANDS, parse
+
+SETTINGS: Any = SimpleNamespace(timeout=None, no_raise=False)
+NOTEBOOK = Notebook(None, SETTINGS)
 
 
 def options(line: str, cell: str | None = None) -> RunOptions:
-    return run_options(parse(line), line, cell)
+    subcommand, request = GRAMMAR.parse(line, cell)
+    assert subcommand is not None
+    assert subcommand.path == "run"
+    return run_options(NOTEBOOK, request)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +99,7 @@ def test_a_cell_magic_below_stays_the_first_line() -> None:
         ("run", " \n\n", ["nothing to run", "below"]),
         ("run x", "y", ["code='x'", "stands on the line"]),
         ("rnu x", None, ["subcommand='rnu'", "Did you mean 'run'?"]),
-        ("quux", None, ["There are: run, sessions, stop"]),
+        ("quux", None, ["There are: run, compare, start, use"]),
         ("--debg run x", None, ["Did you mean '--debug'?"]),
         ("sessions now", None, ["argument='now'", "%pcm sessions"]),
         ("stop a b", None, ["argument='b'", "%pcm stop"]),
@@ -109,23 +119,66 @@ def test_bad_input_is_one_line_that_names_it(line: str, cell: str | None, named:
     "line", ["", "--help", "-h", "run --help", "sessions -h", "stop --help", "run -e venv -h x"]
 )
 def test_help_is_printed_and_nothing_is_done(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert parse(line).name == ""
+    assert GRAMMAR.parse(line)[0] is None
     assert capsys.readouterr().out.startswith("usage: %pcm")
 
 
 def test_help_names_every_option_and_says_which_session_is_meant(capsys: pytest.CaptureFixture[str]) -> None:
-    parse("run --help")
+    GRAMMAR.parse("run --help")
     text = capsys.readouterr().out
-    assert [option for option in COMMANDS["run"].options if option not in text] == []
+    assert [option for option in GRAMMAR.parser("run").options if option not in text] == []
     assert "current session" in text
-    assert "in-process or venv" in text
+    assert "in-process, venv or container" in text
 
 
 def test_help_of_the_whole_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
-    parse("--help")
+    GRAMMAR.parse("--help")
     text = capsys.readouterr().out
-    assert [name for name in COMMANDS if name not in text] == []
+    assert [name for name in GRAMMAR.words if name not in text] == []
 
 
 def test_help_asked_for_in_code_is_code() -> None:
     assert options("run f --help").code == "f --help"
+
+
+def test_help_of_a_group_names_what_is_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in ("artifacts", "artifacts --help"):
+        assert GRAMMAR.parse(line)[0] is None
+        text = capsys.readouterr().out
+        assert [name for name in GRAMMAR.below("artifacts") if f"artifacts {name}" not in text] == []
+
+
+def test_a_file_is_run_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "my code.py").write_text("first\nsecond\n")
+    assert options(f"run -f '{tmp_path}/my code.py'").code == "first\nsecond\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "No such file"), (b"\xff\xfe\xff", "not UTF-8 text"), (b"x" * (2**24 + 1), "too large")],
+    ids=["missing", "binary", "giant"],
+)
+def test_a_file_that_cannot_be_code_is_refused(tmp_path: Path, content: bytes | None, problem: str) -> None:
+    if content is not None:
+        (tmp_path / "code.py").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=problem):
+        options(f"run -f {tmp_path}/code.py")
+
+
+def test_a_file_and_code_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="a file is given"):
+        options("run -f code.py", "x = 1\n")
+
+
+def test_configured_defaults_are_taken_where_nothing_is_typed() -> None:
+    settings: Any = SimpleNamespace(timeout=7.5, no_raise=True)
+    _, request = GRAMMAR.parse("run x")
+    found = run_options(Notebook(None, settings), request)
+    assert (found.timeout, found.raises) == (7.5, False)
+    _, request = GRAMMAR.parse("run -t 3 x")
+    assert run_options(Notebook(None, settings), request).timeout == 3
+
+
+def test_words_that_were_quoted_are_plain_text() -> None:
+    _, request = GRAMMAR.parse("put 'x' -s \"my lab\"")
+    assert [type(request.given.session), *map(type, request.given.names)] == [str, str]

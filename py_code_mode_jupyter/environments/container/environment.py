@@ -23,6 +23,7 @@ from ...errors import (
 )
 from ..folder import OwnedFolder
 from ..process import ipc_connection
+from ..reporting import report
 from . import images, reaper
 from .connection import WORD, Connection
 from .engine import Engine
@@ -216,6 +217,7 @@ class ContainerEnvironment:
         self._about = images.check_image(engine, self._image)
         self._take_ready_layer(engine)
         network = None if self.config.network_disabled else engine.network()
+        report("creating the container")
         options = container_options(self.config, self._about["Id"], network, is_session=self._is_session)
         # Each is kept at once: a start that is cancelled here has to find what it is to remove.
         self.container = engine.create(options)
@@ -235,6 +237,7 @@ class ContainerEnvironment:
     async def _begin(self, connection: Connection) -> None:
         """Wait until the kernel is ready, check what it is in, and let its requests be answered."""
         is_remote = self.config.remote_url is not None
+        report("starting the kernel")
         answer = await self._asked(connection, "restart" if is_remote else "start")
         info = await self._asked(connection, "info")
         images.check_content(self._image, str(info.get("content")))
@@ -418,6 +421,7 @@ class ContainerEnvironment:
                 "Packages cannot be added to a locked container of remote_url.",
                 remedy="Name them in deps where that container is started.",
             )
+        report(f"adding to the image: {', '.join(specs)}")
         return make_layer(self, self._engine, self._base, specs)
 
     def ask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import py_code_mode_jupyter
 from ...errors import EngineError, ImageError
 from ...owner import owner
 from ...sandbox import identity
+from ..reporting import report
 from .engine import NAME, OWNER, TITLE, Engine
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 CONTENT = f"{NAME}.content"
 VERSION = "org.opencontainers.image.version"
 BASE, TOOLS = "py-code-mode:base", "py-code-mode:tools"
+_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
 _LAYER = "py-code-mode:deps-"
 _SITE = "/deps"
 _STAMP = "/opt/py_code_mode_jupyter/content"
@@ -158,8 +161,17 @@ def build(
                     f"The image {name} could not be built: {line['error'].strip()}",
                     remedy=f"What was printed before says why. {_BEHIND_A_PROXY}",
                 )
-            say(str(line.get("stream", "")).rstrip())
+            said = str(line.get("stream", "")).rstrip()
+            _report(said)
+            say(said)
     return name
+
+
+def _report(said: str) -> None:
+    """Tell who listens which step of building begins: the engine counts them."""
+    step = _STEP.match(said)
+    if step is not None:
+        report(step[3].strip(), (int(step[1]) - 1) / max(1, int(step[2])))
 
 
 def _pack_context(file: Any) -> None:

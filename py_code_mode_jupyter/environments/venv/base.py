@@ -25,6 +25,7 @@ from typing import NamedTuple
 import py_code_mode_jupyter
 
 from ...errors import VenvError
+from ..reporting import report
 from ..uv import run_uv
 
 _log = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ def _ensure(folder: Path, build: Callable[[], None]) -> None:
 
 def _build(folder: Path, build: Callable[[], None]) -> None:
     _log.warning("Building %s; this is done once.", folder)
+    report("building what environments share, which is done once")
     started = time.monotonic()
     _remove(folder)
     try:

@@ -19,6 +19,7 @@ from ...sandbox.confine import landlock_abi
 from ..deps import InterpreterSite
 from ..folder import OwnedFolder
 from ..process import MARK, KernelProcess, ipc_connection
+from ..reporting import report
 from ..uv import run_uv
 from .base import Base, discard_if_changed, ensure_base
 from .interpreters import find_interpreter
@@ -171,6 +172,7 @@ class VenvEnvironment(InterpreterSite):
 
     def _make_venv(self, interpreter: Path, timeout: float) -> None:
         assert self.base is not None
+        report("making the virtual environment")
         options: list[str | Path] = ["--python", interpreter, "--no-project", "--offline", "--quiet"]
         outcome = run_uv(["venv", *options, self._venv], timeout=timeout)
         if not outcome.ok:
@@ -202,6 +204,7 @@ class VenvEnvironment(InterpreterSite):
         """Launch a kernel in the environment that is there, in place of one that may have died."""
         await self.kill()
         await self._off_loop(self._renew_base)
+        report("starting the kernel")
         process = await self._off_loop(self._launch)
         self.died = process.died
         try:

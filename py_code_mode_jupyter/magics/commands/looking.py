@@ -1,0 +1,50 @@
+"""``doctor``: what works on this machine, what does not, and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from IPython.display import display
+
+from ...display import Table
+from ..parser import Subcommand, argument
+
+if TYPE_CHECKING:
+    from ...diagnostics import Finding
+    from ..notebook import Notebook
+    from ..parser import Request
+
+
+def doctor(notebook: Notebook, request: Request) -> None:
+    """Show what was found."""
+    found = notebook.wait(_examine(request.given.docker_host), "Looking")
+    rows = tuple(("ok" if f.is_good else "PROBLEM", f.name, f.detail, f.remedy) for f in found)
+    display(Table(headings=("", "what", "found", "remedy"), rows=rows, widest=200))
+
+
+async def _examine(docker_host: str | None) -> list[Finding]:
+    from ...diagnostics import examine
+    from ...environments.reporting import report
+
+    found: list[Finding] = []
+    left = examine(docker_host)
+    while (finding := await asyncio.to_thread(next, left, None)) is not None:
+        found.append(finding)
+        report(finding.name)
+    return found
+
+
+COMMANDS = (
+    Subcommand(
+        path="doctor",
+        about="Says what works here, what does not, and how to mend it.",
+        do=doctor,
+        arguments=(
+            argument(
+                "--docker-host", metavar="ADDRESS", help="the container engine (default: the usual one)"
+            ),
+        ),
+        examples=("%pcm doctor",),
+    ),
+)
