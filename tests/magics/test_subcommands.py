@@ -115,6 +115,7 @@ CASES = {
     "deps sync": Case(
         "-e ve", "-e venv", "-e ven", (CONFIGURATION, "executor='ven'", "Did you mean 'venv'?")
     ),
+    "panel": Case("sto", "storage", "storrage", (CONFIGURATION, "invalid choice", "%pcm panel --help")),
     "doctor": Case("--docker", "--docker-host", "--dokcer", (CONFIGURATION, "--dokcer", "'--docker-host'")),
 }
 

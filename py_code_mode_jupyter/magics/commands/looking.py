@@ -1,4 +1,4 @@
-"""``doctor``: what works on this machine, what does not, and how to mend it."""
+"""``panel`` and ``doctor``: looking at sessions, storage and the installation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from ...diagnostics import Finding
     from ..notebook import Notebook
     from ..parser import Request
+
+
+def panel(notebook: Notebook, request: Request) -> None:
+    """Show panels of the sessions and of the storage."""
+    from ...widgets import SessionPanel, StoragePanel
+
+    which = request.given.which
+    if which != "storage":
+        notebook.begin()
+        sessions = notebook.sessions
+        submit = notebook.background.submit
+        display(SessionPanel(sessions.all, submit=submit, storage=notebook.storage, stop=sessions.stop))
+    if which != "sessions":
+        display(StoragePanel(notebook.storage))
 
 
 def doctor(notebook: Notebook, request: Request) -> None:
@@ -36,6 +50,21 @@ async def _examine(docker_host: str | None) -> list[Finding]:
 
 
 COMMANDS = (
+    Subcommand(
+        path="panel",
+        about="Shows panels of this notebook's sessions and of the storage. They need ipywidgets.",
+        do=panel,
+        arguments=(
+            argument(
+                "which",
+                nargs="?",
+                choices=("sessions", "storage"),
+                metavar="WHICH",
+                help="sessions or storage (default: both)",
+            ),
+        ),
+        examples=("%pcm panel", "%pcm panel storage"),
+    ),
     Subcommand(
         path="doctor",
         about="Says what works here, what does not, and how to mend it.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from IPython.display import display
@@ -88,7 +90,18 @@ def compare(notebook: Notebook, request: Request) -> None:
     results = {place: comparing.result_in(place) for place in dict.fromkeys(places)}
     if request.given.output is not None:
         notebook.bind(variable_name("output", request.given.output), results)
-    display(Comparison(results))
+    _show(notebook, results, is_plain=request.given.plain)
+
+
+def _show(notebook: Notebook, results: Mapping[str, ExecutionResult | str], *, is_plain: bool) -> None:
+    """Show a comparison: in a notebook with ipywidgets each result beside the others."""
+    is_kernel = getattr(notebook.shell, "kernel", None) is not None
+    if is_kernel and not is_plain and find_spec("ipywidgets") is not None:
+        from ...widgets import CompareView
+
+        display(CompareView(results))
+    else:
+        display(Comparison(results))
 
 
 class _Comparing:
@@ -164,6 +177,7 @@ COMMANDS = (
             VARIABLES,
             FILE,
             _FRESH,
+            argument("--plain", action="store_true", help="a table, also where widgets can be shown"),
             argument(
                 "-o",
                 "--output",
