@@ -200,6 +200,18 @@ class _Base:
             shown["auth_token"] = _HIDDEN
         return shown
 
+    def secrets(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the texts that no record may hold: the token, and the values of `env`.
+
+        Parameters
+        ----------
+        environ
+            The host's environment variables, for those that `env` passes on by name.
+        """
+        entries = (entry.partition("=") for entry in getattr(self, "env", ()))
+        values = (value if given else environ.get(name, "") for name, given, value in entries)
+        return tuple(filter(None, (getattr(self, "auth_token", None), *values)))
+
 
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)

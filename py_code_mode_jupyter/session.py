@@ -10,12 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from .errors import ConfigurationError, DependencyInstallError
+from .errors import ConfigurationError, DependencyInstallError, ExecutorStateError
+from .journal import Journal
 from .results import DepsChange, ExecutionResult, Output
+from .storage.kept import plain
 
 if TYPE_CHECKING:
     from .execution.protocol import Executor
-    from .storage import ArtifactInfo, Storage
+    from .history import ReplayReport
+    from .storage import ArtifactInfo, RunRecord, Storage
 
 _numbers = itertools.count(1)
 
@@ -42,6 +45,10 @@ class Session:
     ----------
     last_result
         The `ExecutionResult` of the latest run, None before the first.
+    journal
+        Records its runs in the storage's ledger, and lets other processes find it.
+    replayed
+        What `resume` ran again; None for a session that began with nothing.
     """
 
     def __init__(
@@ -72,7 +79,10 @@ class Session:
         self.executor = executor if executor is not None else _in_process()
         self.name = name if name is not None else f"session-{next(_numbers)}"
         self.last_result: ExecutionResult | None = None
+        self.replayed: ReplayReport | None = None
+        self.journal = Journal(storage, self.name)
         self._sync = sync_deps_on_start
+        self._probed: dict[str, Any] | None = None
 
     @classmethod
     def from_base(cls, base: Path | str, **config: Any) -> Session:
@@ -104,6 +114,11 @@ class Session:
 
     # Lifecycle
 
+    @property
+    def id(self) -> str:
+        """Which incarnation of the name this is: 32 hexadecimal digits, new with every start."""
+        return self.journal.id
+
     async def start(self) -> None:
         """Make the executor's place ready.
 
@@ -117,12 +132,13 @@ class Session:
             A configured or recorded package could not be installed.
         """
         await self.executor.start(self.storage)
-        if self._sync:
-            try:
+        try:
+            if self._sync:
                 await self._sync_recorded()
-            except BaseException:
-                await self.executor.close()
-                raise
+            self.journal.begin(self, self.executor)
+        except BaseException:
+            await self.close()
+            raise
 
     async def _sync_recorded(self) -> None:
         failed = ", ".join((await self.executor.sync_deps()).failed)
@@ -135,7 +151,45 @@ class Session:
 
     async def close(self) -> None:
         """End the executor's place and remove every trace. Calling it again does nothing."""
-        await self.executor.close()
+        await self.journal.end(self.executor.close)
+
+    @classmethod
+    async def resume(
+        cls, storage: Storage, name: str, *, executor: Executor | None = None, consent: bool = False
+    ) -> Self:
+        """Return a running session that has again what the last one of this name had: its runs, run again.
+
+        What was run again, and why it may differ from before, is in ``replayed``.
+
+        Parameters
+        ----------
+        executor
+            Where it runs; None: where it ran, under the same limits. Secrets are not recorded: a container
+            gets a new token, and variables of ``env`` that were given a value are not set.
+        consent
+            Whether code from a more isolated place may run here.
+
+        Raises
+        ------
+        RunNotFoundError
+            The ledger holds no run of such a session.
+        ReplayConsentError
+            `executor` is less isolated than where the runs come from.
+        ReplayError
+            The session still runs, or its executor cannot be made from what is recorded.
+        """
+        from .history import executor_like, replay, require_ended
+
+        records = await asyncio.to_thread(storage.runs.of_session, name)
+        await asyncio.to_thread(require_ended, storage.sessions, records[0])
+        session = cls(storage, executor or executor_like(records[0]), name=name)
+        await session.start()
+        try:
+            session.replayed = await replay(session, records, consent=consent)
+        except BaseException:
+            await session.close()
+            raise
+        return session
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -174,7 +228,26 @@ class Session:
         ExecutorStartError
             A place that had died could not be made anew.
         """
-        result = await self.executor.run(code, timeout=timeout, variables=variables)
+        with self.journal.recorded(code, variables) as finish:
+            result = await self.executor.run(code, timeout=timeout, variables=variables)
+            finish(result)
+        self.last_result = result
+        return result
+
+    async def rerun(self, record: RunRecord) -> ExecutionResult:
+        """Run again what a record holds, with the variables it was handed; the ledger notes of what.
+
+        Raises
+        ------
+        ReplayError
+            The record is no run, or does not hold all of its code or variables.
+        """
+        from .history import require_repeatable
+
+        require_repeatable(record)
+        with self.journal.recorded(record.code, record.given, replay_of=record.id) as finish:
+            result = await self.executor.run(record.code, variables=record.given)
+            finish(result)
         self.last_result = result
         return result
 
@@ -187,12 +260,14 @@ class Session:
         `last_result` stays as it was.
         """
         stream = self.executor.stream(code, timeout=timeout, variables=variables)
-        async with contextlib.aclosing(stream) as items:
-            async for item in items:
-                if isinstance(item, ExecutionResult):
-                    self.last_result = item
-                else:
-                    yield item
+        with self.journal.recorded(code, variables) as finish:
+            async with contextlib.aclosing(stream) as items:
+                async for item in items:
+                    if isinstance(item, ExecutionResult):
+                        self.last_result = item
+                        finish(item)
+                    else:
+                        yield item
 
     async def interrupt(self) -> None:
         """Stop the current run as a `KeyboardInterrupt` would; nothing happens if none is running."""
@@ -201,6 +276,35 @@ class Session:
     async def reset(self) -> None:
         """Forget all variables and stop what the code left running; storage and packages stay."""
         await self.executor.reset()
+        self.journal.mark_fresh("reset")
+
+    async def restart(self) -> None:
+        """Give the session a fresh place, a new process or container; a run under way ends as ``died``.
+
+        Packages are those of the start, and what the storage was told to record since.
+
+        Raises
+        ------
+        ExecutorStateError
+            The session is not running.
+        ExecutorStartError, DependencyInstallError
+            The place could not be made anew; the session is closed.
+        """
+        await self.executor.stats()  # raises where it does not run
+        try:
+            await self.executor.close()
+            await self.executor.start(self.storage)
+            self.journal.mark_fresh("restart")
+            if self._sync or self.journal.has_new_deps():
+                await self._sync_recorded()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def history(self, *, limit: int = 100, search: str = "") -> list[RunRecord]:
+        """Return what sessions of this name have run, the newest first; see `RunLedger.list`."""
+        runs = self.storage.runs
+        return await asyncio.to_thread(runs.list, session=self.name, limit=limit, search=search)
 
     # What holds, and what it uses
 
@@ -218,7 +322,21 @@ class Session:
 
     async def probe(self) -> dict[str, Any]:
         """Return which isolation was measured, beside what was configured."""
-        return await self.executor.probe()
+        self._probed = await self.executor.probe()
+        return self._probed
+
+    async def describe(self) -> dict[str, Any]:
+        """Return what the session is, does and uses, as JSON values; it never fails for being closed."""
+        try:
+            stats = await self.stats()
+        except ExecutorStateError:
+            stats = {"state": "restarting" if self.journal.is_open else "closed"}
+        about = {
+            "executor": self.executor.name,
+            "memory_limit": getattr(self.executor.config, "memory_limit", None),
+            "probe": self._probed,
+        }
+        return dict(plain({**self.journal.about(), **about, **stats}))
 
     # Values and files
 
@@ -231,6 +349,7 @@ class Session:
             An isolated place takes plain data, arrays and tables only.
         """
         await self.executor.put(name, value)
+        self.journal.mark_put(name, value)
 
     async def get(self, name: str) -> Any:
         """Return the variable `name`: in-process the very object, elsewhere a copy.

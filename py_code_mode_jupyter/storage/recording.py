@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-import base64
+import contextlib
+import functools
 import itertools
 import json
-import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, final
 
+from ..errors import (
+    ConfigurationError,
+    ExecutorError,
+    ExecutorStartError,
+    ExecutorStateError,
+    TransferError,
+)
 from ..owner import owner
-from ..results import Output, RunStatus, size_of_text
+from ..results import RunStatus
+from .kept import (
+    HIDDEN,
+    MOST_CODE,
+    MOST_TEXT,
+    MOST_VALUE,
+    clean,
+    kept,
+    nbformat_outputs,
+    plain,
+    shortened,
+    value_text,
+)
 from .runs import PUT, REPLAY, RESET, RUN, RUNNING
 
 if TYPE_CHECKING:
     from ..results import ExecutionResult
     from .writer import Writer
 
-MOST_CODE = 2**20
-"""Characters of a run's code."""
-MOST_TEXT = 2**16
-"""Characters of each of stdout, stderr and the error."""
-MOST_VALUE = 2**12
-"""Characters of the value."""
-MOST_OUTPUTS = 2**20
-"""Bytes of all outputs of a run as JSON."""
-MOST_GIVEN = 2**18
-"""Bytes of all variables handed to a run."""
 _SHORTEST_SECRET = 6
 """Characters below which a secret is a word like any other."""
-_HIDDEN = "***"
-_DEEPEST = 50
-_SCALARS = (str, int, float, bool, type(None))
+_LEFT = "Whoever had started it stopped waiting for it."
+# Nothing of the code ran: an argument could not be used, or there was no place.
+_NOT_BEGUN = (ConfigurationError, TransferError, ExecutorStateError, ExecutorStartError)
 _ROW = """
     INSERT INTO runs (session_id, kind, number, status, started, size, deps, variables, given, code,
                       code_is_whole, replay_of)
@@ -43,52 +52,6 @@ _ENDING = """
     UPDATE runs SET status = ?, execution_time = ?, size = size + ?, state_preserved = ?, truncated = ?,
                     value = ?, error = ?, stdout = ?, stderr = ?, outputs = ? WHERE id = ?
 """
-
-
-def kept(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return copies of those variables that are plain JSON and, together, small enough to keep."""
-    room = _Room(MOST_GIVEN)
-    found = {}
-    for name, value in variables.items():
-        try:
-            found[name] = room.copy(value)
-        except ValueError:
-            continue
-    return found
-
-
-class _Room:
-    """Copies plain values as long as there is room for them."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-
-    def copy(self, value: object, depth: int = 0) -> object:
-        """Return a copy that shares nothing; `ValueError` for what is not exactly JSON, or too much."""
-        kind = type(value)
-        self._take(size_of_text(value) + 2 if isinstance(value, str) else 8)
-        if depth > _DEEPEST:
-            raise ValueError("nested too deeply")
-        if kind is list:
-            return [self.copy(item, depth + 1) for item in value]  # type: ignore[attr-defined]
-        if kind is dict:
-            return {self._key(key): self.copy(item, depth + 1) for key, item in value.items()}  # type: ignore[attr-defined]
-        if kind is int and value.bit_length() > 4096:  # type: ignore[attr-defined]
-            raise ValueError("too large a number")
-        if kind not in _SCALARS or (kind is float and not math.isfinite(value)):  # type: ignore[arg-type]
-            raise ValueError("not JSON")
-        return value
-
-    def _key(self, key: object) -> str:
-        if type(key) is not str:
-            raise ValueError("not JSON")
-        self._take(size_of_text(key) + 4)
-        return key
-
-    def _take(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
-            raise ValueError("too large")
 
 
 @final
@@ -134,13 +97,13 @@ class Incarnation:
     def hide(self, text: str) -> str:
         """Return text without secrets."""
         for secret in self._secrets:
-            text = text.replace(secret, _HIDDEN)
+            text = text.replace(secret, HIDDEN)
         return text
 
     def hide_in_json(self, text: str) -> str:
         """Return JSON without secrets, which are written there with escapes."""
         for secret in self._secrets:
-            text = text.replace(json.dumps(secret)[1:-1], _HIDDEN)
+            text = text.replace(json.dumps(secret)[1:-1], HIDDEN)
         return text
 
 
@@ -161,9 +124,11 @@ class Begun:
         self._incarnation = incarnation
         self._about = (incarnation.id, kind, incarnation.number(), RUNNING if kind in (RUN, REPLAY) else "ok")
         self._started = time.time()
-        self._code = code
-        self._names = list(variables or ())
-        self._given = kept(variables) if variables else {}
+        # What cannot be used is refused by the executor.
+        handed_in = variables if isinstance(variables, Mapping) else {}
+        self._code = code if isinstance(code, str) else ""
+        self._names = [name for name in handed_in if isinstance(name, str)]
+        self._given = kept(handed_in) if handed_in else {}
         self._replay_of = replay_of
         self._row: tuple[Any, ...] = ()
 
@@ -204,7 +169,7 @@ class Ended:
         ending, hide = self._ending, self._incarnation.hide
         outputs, lost = nbformat_outputs(ending["outputs"])
         shown = self._incarnation.hide_in_json(json.dumps(outputs))
-        value = clean(hide(_value_text(outputs)))[:MOST_VALUE]
+        value = clean(hide(value_text(outputs)))[:MOST_VALUE]
         texts = []
         for text in (ending["error"], ending["stdout"], ending["stderr"]):
             short = None if text is None else shortened(text, MOST_TEXT)
@@ -241,12 +206,18 @@ class Recorder:
     """Records what one incarnation of a session does. Calling it costs microseconds and never blocks.
 
     Only the host has one: code in an isolated place cannot reach it.
+
+    Attributes
+    ----------
+    last
+        The latest run, None before the first.
     """
 
     def __init__(self, writer: Writer, incarnation: Incarnation) -> None:
         self._writer = writer
         self._incarnation = incarnation
         self._is_open = True
+        self.last: Begun | None = None
         writer.hold()
 
     def begin(
@@ -261,6 +232,30 @@ class Recorder:
         begun = Begun(self._incarnation, kind, code, variables, replay_of)
         self._writer.put(begun)
         return begun
+
+    @contextlib.contextmanager
+    def recorded(
+        self, code: str, variables: Mapping[str, Any] | None = None, *, replay_of: int | None = None
+    ) -> Iterator[Callable[[ExecutionResult], None]]:
+        """Record a run that takes place within; call what this yields with the result.
+
+        Without a result it counts as interrupted (its caller has left), as died (its place failed), or
+        not at all (it could not begin).
+        """
+        begun = self.begin(code, variables=variables, replay_of=replay_of)
+        self.last = begun
+        started = time.monotonic()
+        try:
+            yield functools.partial(self.finish, begun)
+        except _NOT_BEGUN:
+            self.forget(begun)
+            raise
+        except ExecutorError as error:
+            self.give_up(begun, RunStatus.DIED, str(error), time.monotonic() - started)
+            raise
+        except BaseException:
+            self.give_up(begun, RunStatus.INTERRUPTED, _LEFT, time.monotonic() - started)
+            raise
 
     def finish(self, begun: Begun, result: ExecutionResult) -> None:
         """Record how it ended."""
@@ -306,80 +301,3 @@ class Recorder:
     def _end(self, begun: Begun, **ending: Any) -> None:
         nothing = {"outputs": (), "error": None, "stdout": "", "stderr": "", "truncated": 0}
         self._writer.put(Ended(begun, self._incarnation, **{**nothing, **ending}))
-
-
-# What is kept of outputs
-
-
-def nbformat_outputs(outputs: Iterable[Output]) -> tuple[list[dict[str, Any]], int]:
-    """Return output objects of the notebook format, and how many bytes of outputs were left out."""
-    found, left, lost = [], MOST_OUTPUTS, 0
-    for output in outputs:
-        shown = _nbformat_output(output)
-        size = _json_size(shown)
-        if size > left:
-            lost += output.size
-            continue
-        left -= size
-        found.append(shown)
-    return found, lost
-
-
-def _nbformat_output(output: Output) -> dict[str, Any]:
-    if output.type == "stream":
-        return {"output_type": "stream", "name": output.name, "text": shortened(output.text, MOST_TEXT)}
-    if output.type == "error":
-        message = output.text.strip().rpartition("\n")[2]
-        return {
-            "output_type": "error",
-            "ename": output.name,
-            "evalue": message.partition(": ")[2],
-            "traceback": shortened(output.text, MOST_TEXT).split("\n"),
-        }
-    kind = "execute_result" if output.type == "execute_result" else "display_data"
-    bundle = {"output_type": kind, "data": plain(output.data), "metadata": plain(output.metadata)}
-    return bundle | ({"execution_count": None} if kind == "execute_result" else {})
-
-
-def _json_size(shown: object) -> int:
-    return len(json.dumps(shown))
-
-
-def _value_text(outputs: Iterable[Mapping[str, Any]]) -> str:
-    results = (shown for shown in outputs if shown["output_type"] == "execute_result")
-    return next((str(shown["data"].get("text/plain", "")) for shown in results), "")
-
-
-def plain(value: object, depth: int = 0) -> Any:
-    """Return `value` as exact JSON types. What is none becomes text; it may be an object of executed code."""
-    try:
-        if depth > _DEEPEST:
-            return "..."
-        if isinstance(value, Mapping):
-            return {str(key): plain(item, depth + 1) for key, item in [*value.items()]}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [plain(item, depth + 1) for item in [*value]]
-        if isinstance(value, bytes):
-            return base64.b64encode(value).decode()
-        if type(value) is float and not math.isfinite(value):
-            return None  # as for a limit that is none
-        return value if type(value) in _SCALARS else str(value)
-    except Exception:  # noqa: BLE001 - whatever it does when it is looked at, the ledger goes on
-        return f"<{type(value).__name__}>"
-
-
-def shortened(text: str, most: int) -> str:
-    """Return text of at most about `most` characters: its beginning and its end."""
-    if len(text) <= most:
-        return text
-    head, tail = most * 3 // 4, most // 4
-    return f"{text[:head]}\n... {len(text) - head - tail:,} characters are not kept ...\n{text[-tail:]}"
-
-
-def clean(text: str) -> str:
-    """Return text that UTF-8 can hold: halves of characters become their escapes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode()
-    return text

@@ -27,7 +27,7 @@ from typing import Any, final
 from ..errors import ConfigurationError, SessionGoneError, StorageUnavailableError
 from ..owner import is_here, is_orphan, owner, pid_of
 from .folder import Folder, storage_errors
-from .recording import clean, plain
+from .kept import clean, plain
 
 SESSIONS = "sessions"
 _ENTRY = re.compile(r"([0-9a-f]{32})\.json", re.ASCII)
@@ -71,6 +71,25 @@ class SessionEntry:
     def owner_pid(self) -> int:
         """The number of the process it lives in."""
         return pid_of(self.owner)
+
+    @contextlib.contextmanager
+    def reaching(self) -> Iterator[str]:
+        """Within, return a path of the socket that is short enough for the system's calls.
+
+        Raises
+        ------
+        SessionGoneError
+            There is no folder of sessions any more.
+        StorageUnavailableError
+            Others than this user can reach into it.
+        """
+        base = self.endpoint.parent.parent
+        with contextlib.ExitStack() as stack:
+            with storage_errors(base):
+                folder = stack.enter_context(_opened(base))
+            if folder is None:
+                raise SessionGoneError(f"The session {self.name!r} has ended.")
+            yield _short_path(folder, f"{self.id}.sock")
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON values; `started` in ISO 8601."""
@@ -129,7 +148,7 @@ class SessionRegistry:
     def register(
         self, *, id: str, name: str, executor: str, limits: Mapping[str, Any], owner_what: str
     ) -> SessionEntry:
-        """Make a session of this process known. Its socket is then to be made with `listening`.
+        """Make a session of this process known. Its socket is made by whoever serves it.
 
         Raises
         ------
@@ -159,15 +178,6 @@ class SessionRegistry:
         with contextlib.suppress(OSError), _opened(self._base) as folder:
             if folder is not None:
                 _remove(folder, id)
-
-    @contextlib.contextmanager
-    def reaching(self, id: str) -> Iterator[str]:
-        """Within, return a path of the session's socket that is short enough for the system's calls."""
-        assert _ID.fullmatch(id)
-        with storage_errors(self._base), _opened(self._base) as folder:
-            if folder is None:
-                raise SessionGoneError("There is no running session.")
-            yield _short_path(folder, f"{id}.sock")
 
     def _look(self, folder: Folder, name: str) -> SessionEntry | None:
         """Return an entry; None for a broken one, another machine's, or one whose process has ended."""

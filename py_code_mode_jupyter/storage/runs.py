@@ -13,7 +13,7 @@ RUNNING = "running"
 
 
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class RunRecord:
     """One run, or one event between runs, as the ledger keeps it. Texts are data that executed code wrote.
 
@@ -80,6 +80,10 @@ class RunRecord:
     truncated: int = 0
     state_preserved: bool = True
     replay_of: int | None = None
+
+    def __repr__(self) -> str:
+        first = next(iter(self.code.strip().splitlines()), "")
+        return f"<RunRecord {self.id}, {self.session!r}, {self.status}: {first[:80]!r}>"
 
     @property
     def reset(self) -> bool:

@@ -16,8 +16,9 @@ ROOT = Path(py_code_mode_jupyter.__file__).parent
 FLOOR_0 = ("errors", "results", "dependency", "config", "owner", "formats", "codec", "workflow")
 PLACES = ("environments", "environments.in_process", "environments.venv", "environments.container")
 SESSION = ("session", "display", "diagnostics")
+BELOW_SESSION = ("journal", "history")
 UP_TO_2 = (*FLOOR_0, "storage", "sandbox", *PLACES)
-UP_TO_5 = (*UP_TO_2, "provisioners", "execution", *SESSION)
+UP_TO_5 = (*UP_TO_2, "steering", "provisioners", "execution", *BELOW_SESSION, *SESSION)
 
 # A room, and the rooms it may import. A room may always import itself and nothing else.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -31,13 +32,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "workflow": ("errors",),
     "storage": FLOOR_0,
     "sandbox": FLOOR_0,
+    "steering": (*FLOOR_0, "storage"),
     "environments": (*FLOOR_0, "storage", "sandbox"),
     "environments.in_process": (*FLOOR_0, "storage", "sandbox", "environments"),
     "environments.venv": (*FLOOR_0, "storage", "sandbox", "environments"),
     "environments.container": (*FLOOR_0, "storage", "sandbox", "environments"),
     "provisioners": (*FLOOR_0, *PLACES),
     "execution": UP_TO_2,
-    **dict.fromkeys(SESSION, (*UP_TO_2, "provisioners", "execution")),
+    "journal": (*UP_TO_2, "steering", "execution"),
+    "history": (*UP_TO_2, "execution", "journal"),
+    **dict.fromkeys(SESSION, (*UP_TO_2, "steering", "provisioners", "execution", *BELOW_SESSION)),
     **dict.fromkeys(("widgets", "server", "cli"), UP_TO_5),
     "magics": (*UP_TO_5, "widgets"),
 }

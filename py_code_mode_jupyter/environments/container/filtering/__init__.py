@@ -7,5 +7,6 @@ kernel on the host. So nothing that a container sends is passed on unread.
 from __future__ import annotations
 
 from .messages import Filter, Message
+from .outputs import harmless_outputs
 
-__all__ = ["Filter", "Message"]
+__all__ = ["Filter", "Message", "harmless_outputs"]
