@@ -27,7 +27,7 @@ def main() -> None:
     if frame is None:
         return
     _prepare(frame[0])
-    kernel.serve(frame[0], sock, {})
+    kernel.serve({**frame[0], "is_contained": True}, sock, {})
 
 
 def _import_all(*, debugger: bool) -> None:

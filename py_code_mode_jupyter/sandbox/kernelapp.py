@@ -20,6 +20,7 @@ from traitlets.config import Config
 from ..codec import decode, encode
 from ..errors import NotPlainError
 from .output import Descriptors, RunStream, let_threads_inherit_their_run
+from .usage import Usage
 
 _MAX_REPR = 64 * 1024
 _MAX_SENT = 256 * 2**20
@@ -74,6 +75,7 @@ class SandboxKernel(IPythonKernel):
     shell: Any
     descriptors: Descriptors | None = None
     place = ""
+    usage = Usage()
     _interruptible = False
     _missed = False
 
@@ -91,6 +93,10 @@ class SandboxKernel(IPythonKernel):
         super().start()
         loop: asyncio.AbstractEventLoop = getattr(self.io_loop, "asyncio_loop")  # noqa: B009 - tornado declares it on a subclass
         loop.add_signal_handler(signal.SIGURG, _nothing)
+
+    async def usage_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Say what the place uses, beside the limit that holds there."""
+        self.session.send(stream, "usage_reply", self.usage.content(), parent, ident)
 
     # Interrupts. One that struck between a request and its reply would cost the reply, and the
     # client would wait for ever; so it raises only while code runs.
@@ -260,6 +266,7 @@ class SandboxApp(EndingApp):
         self._is_session = spec["is_session"]
         self._replaces = spec["replaces"]
         self._place = spec["banner"]
+        self._usage = Usage(limit=spec.get("memory_limit"), is_contained=spec.get("is_contained", False))
         self.user_ns = namespaces
         # Nobody browses the history of an agent's session; a person's lies in the private folder.
         self.update_config(Config({"HistoryManager": {"enabled": not self._is_session}}))
@@ -310,7 +317,7 @@ class SandboxApp(EndingApp):
         """Make the kernel, with descriptors for each run."""
         super().init_kernel()
         let_threads_inherit_their_run()
-        self.kernel.place = self._place
+        self.kernel.place, self.kernel.usage = self._place, self._usage
         _hide_interrupt_handler(self.kernel.shell)
         if self._is_session:
             # A person's kernel ends with exit(); a session would lose its next run to that.

@@ -73,14 +73,18 @@ class LiveServer:
             return str(self.ask("POST", "/api/sessions", body).json["kernel"]["id"])
         return str(self.ask("POST", "/api/kernels", {"name": name}).json["id"])
 
-    def events(self, **options: Any) -> websocket.WebSocket:
+    @contextlib.contextmanager
+    def events(self) -> Iterator[websocket.WebSocket]:
         """Listen to the events."""
-        return websocket.create_connection(
+        opened = websocket.create_connection(
             f"ws://127.0.0.1:{self.port}/pcm/events",
             header=[f"Authorization: token {TOKEN}"],
             timeout=WAIT,
-            **options,
         )
+        try:
+            yield opened
+        finally:
+            opened.shutdown()
 
     def channels(self, kernel: str) -> Channels:
         """Connect to a kernel."""
@@ -139,7 +143,7 @@ class Channels:
         self.send("execute_request", {"code": code, "silent": False, "store_history": True})
 
     def close(self) -> None:
-        self.socket.close()
+        self.socket.shutdown()
 
 
 @contextlib.contextmanager

@@ -85,6 +85,8 @@ class KernelWatch:
         before, watched.shown = watched.shown, shown
         if is_new:
             self._broadcast.tell("kernels", "started", id, kernel=shown)
+            if shown["death"] is not None:
+                self._broadcast.tell("kernels", "died", id, kernel=shown)
         elif _what_counts(before) != _what_counts(shown):
             died = before.get("death") != shown["death"]
             self._broadcast.tell("kernels", "died" if died else "changed", id, kernel=shown)
