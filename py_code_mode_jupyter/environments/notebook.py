@@ -22,6 +22,8 @@ KEY = "pcm"
 """Where the settings stand in a notebook's metadata."""
 _NAMED = "JPY_SESSION_NAME"
 ANY_PACKAGE = "*"
+_ORIGIN = frozenset({"origin", "sessions", "session_ids", "limits", "deps", "runs", "version"})
+"""What an exported notebook says there of where it comes from; it asks for nothing."""
 _LARGEST_NOTEBOOK = 256 * 2**20
 _MOST_PACKAGES = 100
 _LONGEST_TIMEOUT = 7 * 86_400.0
@@ -114,6 +116,8 @@ def parse_settings(found: object) -> NotebookSettings:
     """
     fields: dict[str, Any] = {}
     for name, value in _object(KEY, found).items():
+        if name in _ORIGIN:
+            continue
         if (read := _READERS.get(name)) is None:
             known = ", ".join(sorted(_READERS))
             raise ConfigurationError(

@@ -62,9 +62,10 @@ class CodeModeExtension(ExtensionApp):
             usage_interval=self.usage_interval,
         )
         telemetry.register(self.serverapp.event_logger)
-        prompt = self.no_delay and websocket.install(self.serverapp)
-        self.state = ServerState(self.serverapp, settings, no_delay=prompt)
-        self.settings[STATE] = self.state
+        prompt = websocket.install(self.serverapp) if self.no_delay else {}
+        self.state = ServerState(self.serverapp, settings, no_delay=bool(prompt))
+        # The web application takes all of them over, and gave us those that it had.
+        self.settings |= {**prompt, STATE: self.state}
 
     def initialize_handlers(self) -> None:
         """Add the routes; called by Jupyter Server when it loads the extension."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
     from jupyter_server.services.kernels.connection.base import BaseKernelWebsocketConnection
 
-_TRAIT = "kernel_websocket_connection_class"
+TRAIT = "kernel_websocket_connection_class"
 
 
 class PromptWebsocketConnection(ZMQChannelsWebsocketConnection):
@@ -40,15 +40,14 @@ def prompt(base: type[BaseKernelWebsocketConnection]) -> type[BaseKernelWebsocke
     return type(f"Prompt{base.__name__}", (base,), {"connect": connect, "__module__": __name__})
 
 
-def install(server: ServerApp) -> bool:
-    """Make every kernel's websocket prompt, and return whether that was done.
+def install(server: ServerApp) -> dict[str, Any]:
+    """Make every kernel's websocket prompt, and return the settings of the web application that do it.
 
-    It is not done where the user, or another extension, chose a class for them.
+    There are none where the user, or another extension, chose a class for them.
     """
     base = server.kernel_websocket_connection_class
-    chosen = any(_TRAIT in server.config.get(cls.__name__, {}) for cls in type(server).mro())
+    chosen = any(TRAIT in server.config.get(cls.__name__, {}) for cls in type(server).mro())
     if chosen or not base.__module__.startswith("jupyter_server."):
-        return False
+        return {}
     server.kernel_websocket_connection_class = prompt(base)
-    server.web_app.settings[_TRAIT] = server.kernel_websocket_connection_class
-    return True
+    return {TRAIT: server.kernel_websocket_connection_class}

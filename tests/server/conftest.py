@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,9 @@ def ask(jp_fetch: Any, jp_asyncio_loop: Any, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture(autouse=True)
-def no_storage_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def our_kernels_and_no_storage_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PCM_STORAGE", raising=False)
+    monkeypatch.setenv("JUPYTER_PATH", str(Path(sys.prefix, "share", "jupyter")))
 
 
 @pytest.fixture(scope="package")

@@ -192,3 +192,11 @@ def until(holds: Callable[[], Any], what: str, seconds: float = WAIT) -> Any:
         assert time.monotonic() < deadline, f"not in {seconds:g} s: {what}"
         time.sleep(0.02)
     return found
+
+
+def heard(events: Any, topic: str, change: str) -> Any:
+    """Return the next event of a kind."""
+    while True:
+        event = json.loads(events.recv())
+        if (event["topic"], event["change"]) == (topic, change):
+            return event

@@ -18,14 +18,7 @@ from py_code_mode_jupyter.server.settings import ServerSettings
 from py_code_mode_jupyter.server.state.broadcast import Broadcast
 from py_code_mode_jupyter.storage import FileStorage
 
-from .live import LiveServer, until
-
-
-def heard(events: Any, topic: str, change: str) -> Any:
-    while True:
-        event = json.loads(events.recv())
-        if (event["topic"], event["change"]) == (topic, change):
-            return event
+from .live import LiveServer, heard, until
 
 
 def test_the_first_event_says_hello_and_the_numbers_leave_none_out(live: LiveServer) -> None:

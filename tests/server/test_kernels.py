@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from .live import Channels, LiveServer, until
+from .live import Channels, LiveServer, heard, until
 
 MIB = 2**20
 Begin = Callable[..., tuple[str, Channels]]
@@ -106,14 +106,6 @@ def test_why_a_kernel_has_ended_is_told_and_counted(live: LiveServer, begin: Beg
     assert death["kind"] == "exit"
     assert of(live, kernel)["death"] == death
     assert metric(live, 'pcm_kernel_deaths_total{kind="exit",place="venv"}') == before + 1
-
-
-def heard(events: Any, topic: str, change: str, holds: Callable[[Any], Any] = lambda _: True) -> Any:
-    """Return the first event of a kind."""
-    while True:
-        event = json.loads(events.recv())
-        if (event["topic"], event["change"]) == (topic, change) and holds(event):
-            return event
 
 
 # What a notebook asks for

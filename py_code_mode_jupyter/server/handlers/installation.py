@@ -8,6 +8,7 @@ from tornado.web import authenticated
 from ... import __version__
 from ...errors import CodeModeError
 from ..base import CodeModeHandler, invalid
+from ..websocket import TRAIT
 
 API_VERSION = 1
 
@@ -25,7 +26,7 @@ class HealthHandler(CodeModeHandler):
             await state.storage()
         except CodeModeError as error:
             storage |= {"is_usable": False, "message": error.message, "remedy": error.remedy}
-        used = state.server.kernel_websocket_connection_class
+        used = self.settings[TRAIT]
         self.answer(
             {
                 "status": "ok" if storage["is_usable"] else "degraded",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.auth.decorator import authorized
 from tornado.web import authenticated
 
-from ...errors import RequestRefusedError, RunNotFoundError
+from ...errors import RunNotFoundError
+from ...history import export_notebook
 from ..base import CodeModeHandler, invalid
 
 if TYPE_CHECKING:
@@ -78,8 +79,9 @@ class RunNotebookHandler(_RecordHandler):
     @authorized("read", resource="pcm:runs")
     async def get(self, id: str) -> None:
         """Return a run as a notebook."""
-        await self.record(id)
-        raise RequestRefusedError(501, "NotImplemented", "Runs cannot be exported yet.")
+        record = await self.record(id)
+        notebook = await self.state.off_loop(export_notebook, [record])
+        self.answer_notebook(notebook, f"run-{record.id}")
 
 
 class SessionNotebookHandler(_RecordHandler):
@@ -89,9 +91,15 @@ class SessionNotebookHandler(_RecordHandler):
     @authorized("read", resource="pcm:runs")
     async def get(self) -> None:
         """Return all runs of a session as a notebook."""
-        if not self.text("session"):
+        name = self.text("session")
+        if not name:
             raise invalid("session is missing.")
-        raise RequestRefusedError(501, "NotImplemented", "Runs cannot be exported yet.")
+        ledger = (await self.state.storage()).runs
+
+        def export() -> Any:
+            return export_notebook(ledger.of_session(name, since_reset=False))
+
+        self.answer_notebook(await self.state.off_loop(export), "session")
 
 
 def _run(record: RunRecord, *, longest: int | None = None) -> dict[str, Any]:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, final
 
 from ...errors import SteeringError
+from ...steering import SessionClient
+from .isolation import isolation
 
 if TYPE_CHECKING:
     from ...storage import FileStorage
     from ...storage.registry import SessionEntry
     from .places import OffLoop
 
+ACTIONS = ("interrupt", "reset", "restart", "stop")
 _PLACES = {"subprocess": "venv"}
 _KERNEL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PERIOD = 100_000  # microseconds, in which a CPU quota is counted
+_PATIENCE = 2.0
+"""Seconds that a session may take to describe itself."""
+_CURRENT = 1.0
+"""Seconds for which a description counts."""
+Described = dict[str, Any]
 
 
 @final
@@ -24,11 +35,18 @@ class Sessions:
 
     def __init__(self, off_loop: OffLoop) -> None:
         self._off_loop = off_loop
+        self._lock = asyncio.Lock()
+        self._found: list[Described] = []
+        self._found_at = -_CURRENT
 
-    async def all(self, storage: FileStorage) -> list[dict[str, Any]]:
+    async def all(self, storage: FileStorage) -> list[Described]:
         """Describe all sessions, the oldest first; one that does not answer as far as its entry says."""
-        entries = await self._off_loop(storage.sessions.entries)
-        return list(await asyncio.gather(*map(_describe, entries)))
+        async with self._lock:
+            if time.monotonic() - self._found_at > _CURRENT:
+                entries = await self._off_loop(storage.sessions.entries)
+                self._found = list(await asyncio.gather(*map(_describe, entries)))
+                self._found_at = time.monotonic()
+            return self._found
 
     async def act(self, storage: FileStorage, id: str, action: str) -> None:
         """Interrupt, reset, restart or stop a session.
@@ -40,10 +58,14 @@ class Sessions:
         SteeringError
             It could not do what was asked.
         """
-        await self._off_loop(storage.sessions.get, id)
-        raise SteeringError("Sessions cannot be steered yet.")
+        assert action in ACTIONS
+        client = SessionClient(await self._off_loop(storage.sessions.get, id))
+        try:
+            await getattr(client, action)()
+        finally:
+            self._found_at = -_CURRENT
 
-    async def probe(self, storage: FileStorage, id: str) -> dict[str, Any]:
+    async def probe(self, storage: FileStorage, id: str) -> Described:
         """Measure a session's isolation.
 
         Raises
@@ -51,39 +73,77 @@ class Sessions:
         SessionGoneError, SteeringError
             As `act`.
         """
-        await self._off_loop(storage.sessions.get, id)
-        raise SteeringError("Sessions cannot be steered yet.")
+        entry = await self._off_loop(storage.sessions.get, id)
+        return _isolation(_place(entry), await SessionClient(entry).probe())
 
 
-async def _describe(entry: SessionEntry) -> dict[str, Any]:
-    found: dict[str, Any] = {"state": "unreachable"}
+async def _describe(entry: SessionEntry) -> Described:
+    try:
+        said = await SessionClient(entry, patience=_PATIENCE).describe()
+    except SteeringError:
+        said = {"state": "unreachable"}
     match = _KERNEL_ID.search(entry.owner_what)
     return {
         "id": entry.id,
         "name": entry.name,
         "executor": entry.executor,
-        "place": _PLACES.get(entry.executor, entry.executor),
-        "state": found["state"],
+        "place": _place(entry),
+        "state": str(said.get("state", "unknown"))[:40],
         "owner_pid": entry.owner_pid,
         "owner_what": entry.owner_what,
         "kernel_id": match[0] if match else None,
         "started": entry.started.isoformat(),
-        "uptime": found.get("uptime"),
-        "runs": found.get("runs"),
-        "last_run": found.get("last_run"),
+        "uptime": _number(said, "uptime"),
+        "runs": _whole(said, "runs"),
+        "last_run": _whole(said, "last_run"),
         "limits": _limits(entry.limits),
-        "usage": None,
-        "isolation": None,
+        "usage": _usage(said),
+        "isolation": _isolation(_place(entry), said["probe"]) if said.get("probe") else None,
     }
 
 
-def _limits(limits: Any) -> dict[str, Any]:
-    quota = limits.get("cpu_quota")
+def _place(entry: SessionEntry) -> str:
+    return _PLACES.get(entry.executor, entry.executor)
+
+
+def _isolation(place: str, probe: Any) -> Described:
+    measured = probe.get("measured") if isinstance(probe, Mapping) else None
+    return isolation(place, measured if isinstance(measured, Mapping) else {})
+
+
+def _usage(said: Mapping[str, Any]) -> Described | None:
+    memory, cpu = _whole(said, "memory"), _number(said, "cpu")
+    if memory is None or cpu is None:
+        return None
     return {
-        "memory": limits.get("memory_limit"),
-        "cpu": quota / _PERIOD if isinstance(quota, int) else None,
-        "disk": limits.get("disk_limit"),
-        "processes": limits.get("pids_limit"),
-        "network": limits.get("network_disabled") is not True,
-        "timeout": limits.get("timeout", limits.get("default_timeout")),
+        "memory": memory,
+        "memory_limit": _whole(said, "memory_limit"),
+        "memory_peak": memory,
+        "cpu": cpu,
+        "cpu_percent": None,
+        "processes": _whole(said, "processes") or 1,
+        "measured": datetime.now(UTC).isoformat(),
     }
+
+
+def _limits(limits: Mapping[str, Any]) -> Described:
+    quota = _whole(limits, "cpu_quota")
+    return {
+        "memory": _whole(limits, "memory_limit"),
+        "cpu": None if quota is None else quota / _PERIOD,
+        "disk": _whole(limits, "disk_limit"),
+        "processes": _whole(limits, "pids_limit"),
+        "network": limits.get("network_disabled") is not True,
+        "timeout": _number(limits, "timeout") or _number(limits, "default_timeout"),
+    }
+
+
+def _whole(said: Mapping[str, Any], name: str) -> int | None:
+    """Return a number that another process has said; what is none counts as not said."""
+    value = said.get(name)
+    return value if type(value) is int else None
+
+
+def _number(said: Mapping[str, Any], name: str) -> float | None:
+    value: Any = said.get(name)
+    return float(value) if type(value) in (int, float) and abs(value) < float("inf") else None
