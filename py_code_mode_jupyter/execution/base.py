@@ -66,6 +66,7 @@ class BaseExecutor(abc.ABC):
         self._started_at = 0.0
         self._runs = 0
         self._deps: Deps | None = None
+        self._host_cwd = Path()
 
     @abc.abstractmethod
     def _make_runner(self, storage: Storage | None, deps: Deps) -> Runner:
@@ -93,6 +94,8 @@ class BaseExecutor(abc.ABC):
                 "This executor is already running.", remedy="Give each session an executor of its own."
             )
         self._loop, self._lock = asyncio.get_running_loop(), asyncio.Lock()
+        # The host may go elsewhere later; the code stays where it is.
+        self._host_cwd = Path.cwd()
         self._deps = self._make_deps(storage)
         self._runner = self._make_runner(storage, self._deps)
         self._starting = asyncio.ensure_future(self._make_ready(self._runner, self._deps))
@@ -295,7 +298,7 @@ class BaseExecutor(abc.ABC):
 
     def _working_dir(self) -> Path:
         self._place()
-        return Path.cwd()
+        return self._host_cwd
 
     # Dependencies
 

@@ -35,8 +35,7 @@ def _workflows(notebook: Notebook) -> Iterable[str]:
 
 
 def _variables(notebook: Notebook) -> Iterable[str]:
-    hidden = getattr(notebook.shell, "user_ns_hidden", {})
-    return (name for name in notebook.variables if not name.startswith("_") and name not in hidden)
+    return notebook.names
 
 
 def _executors(notebook: Notebook) -> Iterable[str]:

@@ -142,6 +142,12 @@ class Notebook:
         """The notebook's variables."""
         return {} if self.shell is None else self.shell.user_ns
 
+    @property
+    def names(self) -> list[str]:
+        """The variables that the user has set."""
+        hidden = getattr(self.shell, "user_ns_hidden", {})
+        return [name for name in self.variables if not name.startswith("_") and name not in hidden]
+
     def value(self, name: str) -> Any:
         """Return a variable of the notebook.
 
@@ -152,8 +158,7 @@ class Notebook:
         """
         known = self.variables
         if name not in known:
-            mine = [each for each in known if not each.startswith("_")]
-            hint = did_you_mean(name, mine, "Set it in the notebook first.")
+            hint = did_you_mean(name, self.names, "Set it in the notebook first.")
             raise ConfigurationError("variable", name, "the notebook has no such variable.", remedy=hint)
         return known[name]
 

@@ -6,11 +6,12 @@ import asyncio
 import atexit
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from IPython.core.completer import provisionalcompleter, rectify_completions
@@ -20,7 +21,11 @@ from jupyter_client.manager import KernelManager
 from jupyter_core.utils import ensure_event_loop
 from traitlets.config import Config
 
+from py_code_mode_jupyter.magics.magic import PcmMagics
 from py_code_mode_jupyter.magics.progress import DISPLAY
+
+if TYPE_CHECKING:
+    from py_code_mode_jupyter.magics.notebook import Notebook
 
 WAIT = 60.0  # seconds that anything may take; the first venv needs a base, which is built once
 
@@ -68,6 +73,11 @@ class Cell:
         return "\n".join(line for kind, c in self.messages if kind == "error" for line in c["traceback"])
 
 
+def _is_progress(transient: Mapping[str, Any] | None) -> bool:
+    """Whether it is a progress bar, which only a slow machine shows: no other test is about that."""
+    return str((transient or {}).get("display_id")).startswith(DISPLAY)
+
+
 class Kernel:
     """A running kernel with the extension loaded, and one client."""
 
@@ -85,9 +95,7 @@ class Kernel:
 
         def take(message: dict[str, Any]) -> None:
             kind, content = message["msg_type"], message["content"]
-            # How long starting took is no matter of a test, and shown only where that is long.
-            is_progress = str(content.get("transient", {}).get("display_id")).startswith(DISPLAY)
-            if kind not in ("status", "execute_input") and not is_progress:
+            if kind not in ("status", "execute_input") and not _is_progress(content.get("transient")):
                 cell.messages.append((kind, content))
                 if seen is not None:
                     seen(kind, content)
@@ -181,7 +189,8 @@ class Shell:
         """Run a cell; return everything it showed, and what it raised."""
         with capture_output() as shown:
             result = self.shell.run_cell(code)
-        texts = [str(output.data.get("text/plain", "")) for output in shown.outputs]
+        outputs = [output for output in shown.outputs if not _is_progress(output.transient)]
+        texts = [str(output.data.get("text/plain", "")) for output in outputs]
         return "\n".join(
             [shown.stdout, shown.stderr, *texts]
         ), result.error_before_exec or result.error_in_exec
@@ -197,6 +206,13 @@ class Shell:
         with provisionalcompleter():
             found = list(self.shell.Completer.completions(code, len(code)))
             return [code[: each.start] + each.text for each in rectify_completions(code, found)]
+
+    @property
+    def notebook(self) -> Notebook:
+        """What the magic of this shell works with."""
+        magics = self.shell.magics_manager.registry["PcmMagics"]
+        assert isinstance(magics, PcmMagics)
+        return magics.notebook
 
     def failing(self, code: str) -> str:
         """Run a cell that has to fail; return the error as it is shown, without the rest."""
@@ -222,6 +238,31 @@ def shell() -> Iterator[Shell]:
     """A shell of the test's own."""
     with own_shell() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """A shell for all tests of a module, with a session in this process and the venv session ``lab``.
+
+    They began in a folder of their own, and over a storage of their own.
+    """
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(tmp_path_factory.mktemp("sessions")),
+        own_shell() as made,
+    ):
+        patch.setenv("PCM_STORAGE", str(tmp_path_factory.mktemp("storage")))
+        made.said("%pcm run -e in-process 1")
+        made.said("%pcm start lab -e venv")
+        made.notebook.background.call(_every_worker())
+        yield made
+
+
+async def _every_worker() -> None:
+    """Have the loop's pool start all its threads: else it would in some test, and be what that one left."""
+    workers = min(32, (os.cpu_count() or 1) + 4)
+    together = threading.Barrier(workers)
+    await asyncio.gather(*(asyncio.to_thread(together.wait, WAIT) for _ in range(workers)))
 
 
 def gone(pid: int) -> bool:

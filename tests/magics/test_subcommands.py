@@ -128,8 +128,7 @@ def board() -> Iterator[Shell]:
         shell.said("%pcm run -s board -e in-process 1")
         shell.said("%pcm run -s board artifacts.save('numbers', [1]); artifacts.save('my numbers', [1])")
         shell.said("%%pcm workflows new double\ndef run(x):\n    return 2 * x")
-        notebook = shell.shell.magics_manager.registry["PcmMagics"].notebook
-        notebook.storage.deps.add("numpy")
+        shell.notebook.storage.deps.add("numpy")
         yield shell
     InteractiveShell.clear_instance()
 

@@ -84,6 +84,7 @@ class VenvEnvironment(InterpreterSite):
         self._measured: dict[str, Any] = {}
         self._environ: Mapping[str, str] = os.environ
         self._cwd: Path | None = None
+        self._host_cwd = Path()
         self._granted: list[Path] = []
         self._replaces = False
 
@@ -114,7 +115,8 @@ class VenvEnvironment(InterpreterSite):
             Where the code starts, if the configuration does not say; None: the current folder.
         """
         self._environ = os.environ if environ is None else environ
-        self._cwd = cwd
+        # The host may go elsewhere later; the code stays where it is.
+        self._cwd, self._host_cwd = cwd, Path.cwd()
         try:
             await self._off_loop(self._make)
             self.connection = connection or ipc_connection(self._folder.sockets())
@@ -260,7 +262,7 @@ class VenvEnvironment(InterpreterSite):
             return Path(self.config.working_dir)
         if self._cwd is not None:
             return self._cwd
-        return self._folder.sub("work") if self.confined else Path.cwd()
+        return self._folder.sub("work") if self.confined else self._host_cwd
 
     def _environment(self) -> dict[str, str]:
         """Return the variables the code sees: harmless ones, those asked for, and its own folders."""

@@ -166,14 +166,14 @@ def _wanted(notebook: Notebook, request: Request) -> list[str]:
 
 
 def _each(
-    done: str, do: Callable[[Notebook], Callable[[Session], Awaitable[object]]]
+    done: str, doing: str, do: Callable[[Notebook], Callable[[Session], Awaitable[object]]]
 ) -> Callable[[Notebook, Request], None]:
     """Return what does the same with the sessions that are meant, and says it of each."""
 
     def work(notebook: Notebook, request: Request) -> None:
         names = _wanted(notebook, request)
         asked = notebook.sessions.each(names, do(notebook))
-        sessions = notebook.wait(asked, f"{request.line.split()[0].capitalize()} {', '.join(names)}")
+        sessions = notebook.wait(asked, f"{doing} {', '.join(names)}")
         _say(done, sessions)
 
     return work
@@ -249,22 +249,22 @@ COMMANDS = (
     _about_each(
         "interrupt",
         "Interrupts what a session runs, from another cell or thread. Its variables stay.",
-        _each("Interrupted", lambda notebook: lambda session: session.interrupt()),
+        _each("Interrupted", "Interrupting", lambda notebook: lambda session: session.interrupt()),
     ),
     _about_each(
         "reset",
         "Lets a session forget its variables. Packages and storage stay.",
-        _each("Reset", lambda notebook: lambda session: session.reset()),
+        _each("Reset", "Resetting", lambda notebook: lambda session: session.reset()),
     ),
     _about_each(
         "restart",
         "Gives a session a fresh place: another process or container with the same settings.",
-        _each("Restarted", lambda notebook: notebook.sessions.restart),
+        _each("Restarted", "Restarting", lambda notebook: notebook.sessions.restart),
     ),
     _about_each(
         "stop",
         "Stops a session and removes what it made. What it saved stays in the storage.",
-        _each("Stopped", lambda notebook: notebook.sessions.stop),
+        _each("Stopped", "Stopping", lambda notebook: notebook.sessions.stop),
     ),
     Subcommand(
         path="probe",
