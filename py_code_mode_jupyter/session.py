@@ -203,7 +203,12 @@ class Session:
     # Running
 
     async def run(
-        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        *,
+        timeout: float | None = None,
+        variables: Mapping[str, Any] | None = None,
+        heading: str = "",
     ) -> ExecutionResult:
         """Run `code` and return how it ended.
 
@@ -216,6 +221,9 @@ class Session:
         variables
             Variables to set before it runs: in-process the very objects, elsewhere copies of plain
             data, arrays and tables.
+        heading
+            Lines that stand above the code where its author sees it. They do nothing, are not recorded, and
+            count in the line numbers of tracebacks.
 
         Raises
         ------
@@ -229,7 +237,7 @@ class Session:
             A place that had died could not be made anew.
         """
         with self.journal.recorded(code, variables) as finish:
-            result = await self.executor.run(code, timeout=timeout, variables=variables)
+            result = await self.executor.run(code, timeout=timeout, variables=variables, heading=heading)
             finish(result)
         self.last_result = result
         return result
@@ -252,14 +260,19 @@ class Session:
         return result
 
     async def stream(
-        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        *,
+        timeout: float | None = None,
+        variables: Mapping[str, Any] | None = None,
+        heading: str = "",
     ) -> AsyncGenerator[Output, None]:
         """Run `code` and yield each output as it appears; `last_result` holds the result afterwards.
 
         Parameters are those of `run`. Closing the iterator before its end stops the code, and
         `last_result` stays as it was.
         """
-        stream = self.executor.stream(code, timeout=timeout, variables=variables)
+        stream = self.executor.stream(code, timeout=timeout, variables=variables, heading=heading)
         with self.journal.recorded(code, variables) as finish:
             async with contextlib.aclosing(stream) as items:
                 async for item in items:

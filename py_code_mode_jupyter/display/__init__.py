@@ -8,7 +8,7 @@ from .artifacts import ArtifactView, artifact_table
 from .comparison import Comparison
 from .probes import probe_table
 from .progress import ProgressBar
-from .runs import run_table
+from .runs import RunDetail, run_table
 from .sessions import SessionRow, SessionTable, format_memory, show_ending, status_table
 from .table import Table, fields_table
 from .text import format_bytes, format_duration, format_time, lines_of, one_line, value_repr
@@ -18,6 +18,7 @@ __all__ = [
     "ArtifactView",
     "Comparison",
     "ProgressBar",
+    "RunDetail",
     "SessionRow",
     "SessionTable",
     "Table",

@@ -152,13 +152,23 @@ class BaseExecutor(abc.ABC):
     # Running
 
     async def run(
-        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        *,
+        timeout: float | None = None,
+        variables: Mapping[str, Any] | None = None,
+        heading: str = "",
     ) -> ExecutionResult:
         """Run `code` and return how it ended."""
-        return await self._run(_request(code, variables), self._limit(timeout), None)
+        return await self._run(_request(code, variables, heading), self._limit(timeout), None)
 
     async def stream(
-        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        *,
+        timeout: float | None = None,
+        variables: Mapping[str, Any] | None = None,
+        heading: str = "",
     ) -> AsyncGenerator[Output | ExecutionResult, None]:
         """Run `code`, yielding outputs as they appear and the result last."""
         loop = asyncio.get_running_loop()
@@ -167,7 +177,9 @@ class BaseExecutor(abc.ABC):
         def tap(output: Output) -> None:
             loop.call_soon_threadsafe(queue.put_nowait, output)
 
-        running = asyncio.ensure_future(self._run(_request(code, variables), self._limit(timeout), tap))
+        running = asyncio.ensure_future(
+            self._run(_request(code, variables, heading), self._limit(timeout), tap)
+        )
         running.add_done_callback(lambda _: loop.call_soon(queue.put_nowait, None))
         try:
             while (output := await queue.get()) is not None:
@@ -361,7 +373,7 @@ def checked(config: _T | None, kind: type[_T]) -> _T:
     return config
 
 
-def _request(code: str, variables: Mapping[str, Any] | None) -> RunRequest:
+def _request(code: str, variables: Mapping[str, Any] | None, heading: str) -> RunRequest:
     if not isinstance(code, str):
         raise ConfigurationError("code", code, "not text.", remedy="Give Python source as a str.")
     if not isinstance(variables, Mapping | None):
@@ -369,7 +381,16 @@ def _request(code: str, variables: Mapping[str, Any] | None) -> RunRequest:
             "variables", variables, "not a mapping.", remedy='Give names and values, e.g. {"x": 1}.'
         )
     names = {variable_name("variables", name): value for name, value in (variables or {}).items()}
-    return RunRequest(code=code, variables=names)
+    return RunRequest(code=_under(heading, code), variables=names)
+
+
+def _under(heading: str, code: str) -> str:
+    """Put a heading's lines above code as comments, so that line numbers are those that its author sees."""
+    body = code.lstrip()
+    if not heading or body.startswith("%%"):  # a cell magic has to come first
+        return code
+    indent = code[: len(code) - len(body)].rpartition("\n")[2]
+    return "".join(f"{indent}# {line}\n" for line in heading.splitlines()) + code
 
 
 async def _to_the_end(work: Coroutine[Any, Any, _T]) -> _T:

@@ -51,12 +51,25 @@ class Executor(Protocol):
         """Make the place ready and give executed code the namespaces of `storage`."""
 
     async def run(
-        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        *,
+        timeout: float | None = None,
+        variables: Mapping[str, Any] | None = None,
+        heading: str = "",
     ) -> ExecutionResult:
-        """Run `code` and return how it ended; None as timeout takes the configuration's."""
+        """Run `code` and return how it ended; None as timeout takes the configuration's.
+
+        A `heading` counts in the line numbers of tracebacks.
+        """
 
     def stream(
-        self, code: str, *, timeout: float | None = None, variables: Mapping[str, Any] | None = None
+        self,
+        code: str,
+        *,
+        timeout: float | None = None,
+        variables: Mapping[str, Any] | None = None,
+        heading: str = "",
     ) -> AsyncGenerator[Output | ExecutionResult, None]:
         """Run `code`, yielding each output as it appears and the `ExecutionResult` last.
 

@@ -30,6 +30,10 @@ def _artifacts(notebook: Notebook) -> Iterable[str]:
     return (info.name for info in notebook.storage.artifacts.list())
 
 
+def _recorded(notebook: Notebook) -> Iterable[str]:
+    return dict.fromkeys((*notebook.sessions.names, *(s.name for s in notebook.storage.runs.sessions())))
+
+
 def _workflows(notebook: Notebook) -> Iterable[str]:
     return (info.name for info in notebook.storage.workflows.list())
 
@@ -56,6 +60,7 @@ SOURCES: Mapping[str, Callable[[Notebook], Iterable[str]]] = MappingProxyType(
         "executor": _executors,
         "artifact": _artifacts,
         "workflow": _workflows,
+        "recorded": _recorded,
         "variable": _variables,
         "dependency": _dependencies,
     }

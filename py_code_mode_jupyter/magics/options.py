@@ -76,9 +76,12 @@ class RunOptions:
         Whether outputs appear while it runs.
     is_fresh
         Whether the session forgets its variables first.
+    heading
+        What stands above the code where the user sees it.
     """
 
     code: str
+    heading: str = ""
     session: str | None = None
     executor: str | None = None
     timeout: float | None = None
@@ -100,6 +103,7 @@ def run_options(notebook: Notebook, request: Request) -> RunOptions:
     given = request.given
     return RunOptions(
         code=code_of(request, "run"),
+        heading=heading_of(request),
         session=given.session,
         executor=None if given.executor is None else known_executor(given.executor),
         timeout=timeout_of(notebook, request),
@@ -155,16 +159,12 @@ def code_of(request: Request, name: str) -> str:
     if not request.cell.strip():
         remedy = f"Write it below the line of %%pcm {name}."
         raise ConfigurationError("code", "", "there is nothing to run.", remedy=remedy)
-    return numbered_as_typed(request.line, request.cell)
+    return request.cell
 
 
-def numbered_as_typed(line: str, cell: str) -> str:
-    """Put a line where ``%%pcm`` stood, so that line numbers are those that the user sees."""
-    body = cell.lstrip()
-    if body.startswith("%%"):  # a cell magic has to come first
-        return cell
-    first = cell[: len(cell) - len(body)].rpartition("\n")[2]
-    return f"{first}# %%pcm {line}\n{cell}"
+def heading_of(request: Request) -> str:
+    """Return the line that stands above the code where the user sees it; empty if none does."""
+    return f"%%pcm {request.line}" if request.cell is not None and request.given.file is None else ""
 
 
 def text_of(file: str) -> str:

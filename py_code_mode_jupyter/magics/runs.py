@@ -69,7 +69,12 @@ class Run:
         if options.is_fresh and not choice.is_new:
             await session.reset()
         self._session = session
-        stream = session.stream(options.code, timeout=options.timeout, variables=options.variables or None)
+        stream = session.stream(
+            options.code,
+            timeout=options.timeout,
+            variables=options.variables or None,
+            heading=options.heading,
+        )
         async for output in stream:
             if options.streams:
                 self._items.put(output)

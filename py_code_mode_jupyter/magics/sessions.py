@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -15,7 +16,9 @@ from .configuring import make_executor
 from .names import EXECUTORS, did_you_mean
 
 if TYPE_CHECKING:
+    from ..history import ReplayReport
     from ..session import Session
+    from ..storage import RunRecord, Storage
 
 _NAME_LENGTH = 64
 
@@ -208,12 +211,51 @@ class NotebookSessions:
         ExecutorStartError
             The new place could not be made.
         """
-        await session.close()
         try:
-            await session.start()
+            await session.restart()
         except BaseException:
             self._sessions.pop(session.name, None)
             raise
+
+    async def resume(
+        self, name: str, storage: Storage, records: Sequence[RunRecord], executor: str | None
+    ) -> ReplayReport:
+        """Give a session again what recorded runs had made, by running them again.
+
+        Parameters
+        ----------
+        name
+            The session's name. One that runs here is begun afresh, another is made.
+        storage
+            Where a new one keeps things.
+        records
+            The runs, the oldest first. Whoever has to agree to them has agreed.
+        executor
+            Where a new one runs; None: where the runs come from, under the same limits.
+
+        Raises
+        ------
+        ReplayError
+            The session runs in another process, or its place cannot be made again.
+        """
+        from ..history import executor_like, replay, require_ended
+        from ..session import Session
+
+        async with self._making:
+            session = self._sessions.get(name)
+            if session is not None:
+                await session.reset()
+                return await replay(session, records, consent=True)
+            await asyncio.to_thread(require_ended, storage.sessions, records[0])
+            made = (
+                make_executor(executor, self._defaults(executor)) if executor else executor_like(records[0])
+            )
+            session = Session(storage, made, name=name)
+            async with _started(session):
+                report = await replay(session, records, consent=True)
+            self._sessions[name] = session
+            self._executors[name] = session.executor.name
+            return report
 
     async def _close(self, session: Session) -> None:
         try:
@@ -230,6 +272,17 @@ class NotebookSessions:
         """Return what each session is doing and uses; `current` is marked."""
         stats = await asyncio.gather(*map(_stats, self._sessions.values()))
         return SessionTable(tuple(_row(each, current) for each in stats))
+
+
+@contextlib.asynccontextmanager
+async def _started(session: Session) -> AsyncIterator[None]:
+    """Start a session; it stays, unless what follows fails."""
+    await session.start()
+    try:
+        yield
+    except BaseException:
+        await session.close()
+        raise
 
 
 def _usable(name: str) -> str:

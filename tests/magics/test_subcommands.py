@@ -115,6 +115,12 @@ CASES = {
     "deps sync": Case(
         "-e ve", "-e venv", "-e ven", (CONFIGURATION, "executor='ven'", "Did you mean 'venv'?")
     ),
+    "history": Case(
+        "--status inter",
+        "--status interrupted",
+        "--replay -s nobody",
+        ("RunNotFoundError", "'nobody'", "no longer kept"),
+    ),
     "panel": Case("sto", "storage", "storrage", (CONFIGURATION, "invalid choice", "%pcm panel --help")),
     "doctor": Case("--docker", "--docker-host", "--dokcer", (CONFIGURATION, "--dokcer", "'--docker-host'")),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..parser import Grammar
-from . import artifacts, control, deps, looking, running, values, workflows
+from . import artifacts, control, deps, history, looking, running, values, workflows
 
 _ABOUT = """\
 Runs code in sessions: in this process, in a virtual environment of its own, or in a container. A session
@@ -17,6 +17,7 @@ GRAMMAR = Grammar(
         *artifacts.COMMANDS,
         *workflows.COMMANDS,
         *deps.COMMANDS,
+        *history.COMMANDS,
         *looking.COMMANDS,
     ),
     _ABOUT,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
-from ...display import probe_table, status_table
+from ...display import Table, probe_table, status_table
+from ...display.artifacts import MOMENT
 from ...errors import ConfigurationError, ImageError
 from ..configuring import CONFIGURATIONS, Field, fields_of, read_field
 from ..names import did_you_mean, known_executor
@@ -112,8 +113,23 @@ def _option(field: Field, takers: list[str]) -> Argument:
 
 
 def sessions(notebook: Notebook, request: Request) -> None:
-    """List the notebook's sessions."""
-    display(notebook.background.call(notebook.sessions.table(notebook.current)))
+    """List the notebook's sessions, or those of every process."""
+    if not request.given.all:
+        display(notebook.background.call(notebook.sessions.table(notebook.current)))
+        return
+    found = notebook.wait_for(notebook.storage.sessions.entries, what="Looking for sessions")
+    rows = tuple(
+        (
+            entry.name,
+            entry.executor,
+            entry.owner_what,
+            str(entry.owner_pid),
+            f"{entry.started.astimezone():{MOMENT}}",
+        )
+        for entry in found
+    )
+    headings = ("name", "executor", "lives in", "process", "started")
+    display(Table(headings=headings, rows=rows, numbers=("process",), empty="No session is running."))
 
 
 def use(notebook: Notebook, request: Request) -> None:
@@ -237,7 +253,10 @@ COMMANDS = (
         path="sessions",
         about="Lists this notebook's sessions. * marks the current one; memory is that of their processes.",
         do=sessions,
-        examples=("%pcm sessions",),
+        arguments=(
+            argument("--all", action="store_true", help="those of every process that uses the storage"),
+        ),
+        examples=("%pcm sessions", "%pcm sessions --all"),
     ),
     Subcommand(
         path="status",

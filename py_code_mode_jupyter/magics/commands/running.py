@@ -24,6 +24,7 @@ from ..options import (
     TIMEOUT,
     VARIABLES,
     code_of,
+    heading_of,
     run_options,
     timeout_of,
     variables_of,
@@ -110,6 +111,7 @@ class _Comparing:
     def __init__(self, notebook: Notebook, request: Request, code: str) -> None:
         self._notebook = notebook
         self._code = code
+        self._heading = heading_of(request)
         self._timeout = timeout_of(notebook, request)
         self._variables = variables_of(notebook, request) or None
         self._is_fresh = request.given.fresh
@@ -126,7 +128,9 @@ class _Comparing:
         session = self._notebook.sessions.running(place)
         if self._is_fresh:
             await session.reset()
-        return await session.run(self._code, timeout=self._timeout, variables=self._variables)
+        return await session.run(
+            self._code, timeout=self._timeout, variables=self._variables, heading=self._heading
+        )
 
 
 _CODE = argument("code", nargs=argparse.REMAINDER, metavar="CODE", help="the code, with one %%")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import StdinNotImplementedError
 from IPython.display import display
 
 from ...config import variable_name
-from ...display import WorkflowView, lines_of, one_line, workflow_table
-from ...display.text import LONGEST_TEXT
+from ...display import WorkflowView, one_line, workflow_table
 from ...errors import ConfigurationError, InvalidWorkflowError, WorkflowConsentError, WorkflowExistsError
+from ..asking import may_run
 from ..options import (
     EXECUTOR,
     FILE,
@@ -38,7 +37,6 @@ signature and docstring say how it is called and what it does."""
 _RUN = """\
 Runs a workflow in a session. One that was written in a more isolated place is shown first, and runs when
 you agree."""
-_ANSWER = "Run it in {place}? [y/N] "
 
 
 def ls(notebook: Notebook, request: Request) -> None:
@@ -132,21 +130,12 @@ def _ask(workflow: Workflow, place: str) -> None:
     WorkflowConsentError
         The answer was no, or nobody can answer.
     """
-    info = workflow.info
-    name = one_line(info.name)
-    refused = WorkflowConsentError(info.name, origin=info.origin, place=place, sha256=info.sha256)
-    refused.remedy = (
-        f"Read it with `%pcm workflows show {name}`, and give --yes; or run it with -e {info.origin}."
-    )
-    if len(workflow.source) > LONGEST_TEXT:
-        raise refused
-    print(f"Workflow {name} was written in a place of kind {info.origin}, more isolated than {place}:\n")
-    print(lines_of(workflow.source))
-    try:
-        answer = input(_ANSWER.format(place=place))
-    except (StdinNotImplementedError, EOFError):
-        raise refused from None
-    if answer.strip().lower() not in ("y", "yes"):
+    info, name = workflow.info, one_line(workflow.info.name)
+    what = f"Workflow {name} was written in a place of kind {info.origin}, more isolated than {place}:"
+    if not may_run(what, workflow.source, place):
+        refused = WorkflowConsentError(info.name, origin=info.origin, place=place, sha256=info.sha256)
+        read = f"Read it with `%pcm workflows show {name}`, and give --yes"
+        refused.remedy = f"{read}; or run it with -e {info.origin}."
         raise refused
 
 
