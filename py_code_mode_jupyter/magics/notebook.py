@@ -56,7 +56,6 @@ class Notebook:
         self.background = Background("pcm-magic")
         self.sessions: NotebookSessions = NotebookSessions(self.defaults)
         self._lifetime = Lifetime(self.close_sessions)
-        self._storage: FileStorage | None = None
 
     def defaults(self, executor: str) -> Mapping[str, Any]:
         """Return the configured fields of new sessions of an executor."""
@@ -73,12 +72,7 @@ class Notebook:
     @property
     def storage(self) -> FileStorage:
         """The notebook's storage. Reading and writing it blocks."""
-        from ..storage import FileStorage
-
-        folder = self.storage_folder
-        if self._storage is None or self._storage.base_path != folder:
-            self._storage = FileStorage(folder)
-        return self._storage
+        return self.sessions.storage_in(self.storage_folder)
 
     # Sessions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from .names import EXECUTORS, did_you_mean
 if TYPE_CHECKING:
     from ..history import ReplayReport
     from ..session import Session
-    from ..storage import RunRecord, Storage
+    from ..storage import FileStorage, RunRecord, Storage
 
 _NAME_LENGTH = 64
 
@@ -69,6 +70,8 @@ class NotebookSessions:
         self._sessions: dict[str, Session] = {}
         self._executors: dict[str, str] = {}
         self._settings: dict[str, Mapping[str, Any]] = {}
+        self._storages: dict[Path, FileStorage] = {}
+        self._opening = threading.Lock()
         self._making = asyncio.Lock()
         self._closed = False
 
@@ -81,6 +84,21 @@ class NotebookSessions:
     def known(self) -> list[str]:
         """Names that mean a session, running or not."""
         return [*dict.fromkeys((*self._sessions, *self._executors, *EXECUTORS))]
+
+    def storage_in(self, folder: Path) -> FileStorage:
+        """Return the storage in `folder`, one for all: what one session records, the others read at once.
+
+        Raises
+        ------
+        StorageUnavailableError
+            The folder cannot be used.
+        """
+        from ..storage import FileStorage
+
+        with self._opening:
+            if folder not in self._storages:
+                self._storages[folder] = FileStorage(folder)
+            return self._storages[folder]
 
     def all(self) -> list[Session]:
         """Return the running sessions, the oldest first."""
@@ -155,12 +173,11 @@ class NotebookSessions:
         sync: bool = False,
     ) -> Session:
         from ..session import Session
-        from ..storage import FileStorage
 
         if settings is None:
             settings = self._settings.get(choice.name, {})
         executor = make_executor(choice.executor, {**self._defaults(choice.executor), **settings})
-        opened = await asyncio.to_thread(FileStorage, storage)
+        opened = await asyncio.to_thread(self.storage_in, storage)
         session = Session(opened, executor, name=choice.name, sync_deps_on_start=sync)
         await session.start()
         if self._closed:

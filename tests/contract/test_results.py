@@ -52,6 +52,24 @@ async def test_an_exception_is_a_result_with_traceback_and_frames(session: Sessi
     assert [o.type for o in result.outputs] == ["error"]
 
 
+async def test_a_heading_counts_in_line_numbers_and_changes_nothing_else(session: Session) -> None:
+    heading = "%%pcm run"
+    result = await session.run("\n    x = 1\n    1 / 0", heading=heading)
+    assert result.exception is not None
+    assert [frame.lineno for frame in result.exception.frames] == [4]
+    result = await session.run("x = = 1", heading=heading)
+    assert result.error is not None
+    assert "line 2" in result.error
+    assert (await session.run("%%time\nx", heading=heading)).is_ok
+    assert (await session.run("6 * 7", heading=heading)).value == 42
+    assert [record.code for record in await session.history()][::-1] == [
+        "\n    x = 1\n    1 / 0",
+        "x = = 1",
+        "%%time\nx",
+        "6 * 7",
+    ]
+
+
 async def test_a_syntax_error_is_a_result(session: Session) -> None:
     result = await session.run("def (:")
     assert result.exception is not None

@@ -214,6 +214,10 @@ class Shell:
         assert isinstance(magics, PcmMagics)
         return magics.notebook
 
+    def settle(self) -> None:
+        """Have every thread started that sessions share: else one would in some test, which had left it."""
+        self.notebook.background.call(_every_worker())
+
     def failing(self, code: str) -> str:
         """Run a cell that has to fail; return the error as it is shown, without the rest."""
         shown, error = self(code)
@@ -254,12 +258,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         patch.setenv("PCM_STORAGE", str(tmp_path_factory.mktemp("storage")))
         made.said("%pcm run -e in-process 1")
         made.said("%pcm start lab -e venv")
-        made.notebook.background.call(_every_worker())
+        made.settle()
         yield made
 
 
 async def _every_worker() -> None:
-    """Have the loop's pool start all its threads: else it would in some test, and be what that one left."""
+    """Keep every thread of the loop's pool busy for a moment."""
     workers = min(32, (os.cpu_count() or 1) + 4)
     together = threading.Barrier(workers)
     await asyncio.gather(*(asyncio.to_thread(together.wait, WAIT) for _ in range(workers)))

@@ -66,18 +66,10 @@ def test_a_timeout_may_be_infinite() -> None:
     assert options("run -t inf x").timeout == math.inf
 
 
-def test_lines_of_a_cell_keep_the_numbers_that_the_user_sees() -> None:
-    assert options("run -e venv", "first\nsecond\n").code.splitlines()[1:] == ["first", "second"]
-
-
-def test_an_indented_cell_stays_one_block() -> None:
-    first, second = options("run", "  x = 1\n").code.splitlines()
-    assert first.startswith("  #")
-    assert second == "  x = 1"
-
-
-def test_a_cell_magic_below_stays_the_first_line() -> None:
-    assert options("run", "%%time\nx").code == "%%time\nx"
+def test_a_cell_is_run_as_it_is_below_the_line_that_the_user_sees() -> None:
+    found = options("run -e venv", "  x = 1\n")
+    assert (found.heading, found.code) == ("%%pcm run -e venv", "  x = 1\n")
+    assert options("run x").heading == ""
 
 
 @pytest.mark.parametrize(
