@@ -121,13 +121,10 @@ class Matcher:
         before = split(typed[: len(typed) - len(fragment)])
         option, equals, value = fragment.partition("=")
         if equals and option.startswith("--"):
-            words = self._after([*before, option], value)
-            return [f"{option}={_quoted(word, value[:1])}" for word in words if word.startswith(value)][
-                :_MOST
-            ]
+            found = _beginning(self._after([*before, option], value), value.strip("'\""), value[:1])
+            return [f"{option}={word}" for word in found]
         part = fragment.strip("'\"")
-        words = self._after(before, part)
-        return [_quoted(word, quote) for word in words if word.startswith(part)][:_MOST]
+        return _beginning(self._after(before, part), part, quote)
 
     def _after(self, words: Sequence[str], part: str) -> list[str]:
         words = [*words]
@@ -182,12 +179,19 @@ def _fragment(typed: str) -> str:
     return typed[start:]
 
 
+def _beginning(words: Iterable[str], part: str, quote: str) -> list[str]:
+    """Return the words that begin so as they may be typed; those that cannot be are left out."""
+    found = (_quoted(word, quote) for word in words if word.startswith(part))
+    return [word for word in found if word][:_MOST]
+
+
 def _quoted(word: str, quote: str) -> str:
-    if quote in ("'", '"') and quote:
-        return f"{quote}{word}{quote}"
-    if _PLAIN.fullmatch(word):
-        return word
-    return f"'{word}'" if '"' in word else f'"{word}"'
+    """Return a word with the quote that was begun, else with one if it needs it; nothing if none will do."""
+    if quote not in ("'", '"'):
+        if _PLAIN.fullmatch(word):
+            return word
+        quote = "'" if '"' in word else '"'
+    return "" if quote in word else f"{quote}{word}{quote}"
 
 
 def _takes_value(action: argparse.Action | None) -> bool:

@@ -43,6 +43,7 @@ class Cell:
     """What one executed cell showed, in the terms of the messaging protocol."""
 
     messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    progress: list[str] = field(default_factory=list)
     reply: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -95,7 +96,9 @@ class Kernel:
 
         def take(message: dict[str, Any]) -> None:
             kind, content = message["msg_type"], message["content"]
-            if kind not in ("status", "execute_input") and not _is_progress(content.get("transient")):
+            if _is_progress(content.get("transient")):
+                cell.progress.append(content["data"]["text/plain"])
+            elif kind not in ("status", "execute_input"):
                 cell.messages.append((kind, content))
                 if seen is not None:
                     seen(kind, content)

@@ -253,3 +253,11 @@ def test_the_extension_works_inside_a_session_of_its_own(shell: Shell) -> None:
         lambda: not [t for t in threading.enumerate() if t.name.startswith("pcm_session")],
         "nested sessions have ended",
     )
+
+
+def test_unloading_leaves_no_matcher(shell: Shell) -> None:
+    before = len(shell.shell.Completer.custom_matchers)
+    shell("%unload_ext py_code_mode_jupyter")
+    assert len(shell.shell.Completer.custom_matchers) == before - 1
+    shell("%load_ext py_code_mode_jupyter")
+    assert len(shell.shell.Completer.custom_matchers) == before
