@@ -8,6 +8,7 @@ logged so often and no more.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _PLAIN = (str, int, float, bool, type(None), list, tuple, dict)
 _SUSPECT = (BrokerError, InvalidArtifactNameError, InvalidWorkflowError)
+FAILED = "The host failed; see its log."
 MOST_LOGGED = 20
 """Refusals of one place that are logged."""
 WORK_AHEAD, WORK_SHARE = 3.0, 0.5
@@ -54,11 +56,12 @@ class Broker:
 
     def answer(self, header: dict[str, Any], payload: bytearray) -> Answer:
         """Return the answer to one request; it never raises for what the request holds."""
-        started = time.thread_time()
+        self._work.begin()
         try:
             return self._answer(header, payload)
         finally:
-            time.sleep(self._work.overdrawn(time.thread_time() - started))
+            if wait := self._work.overdrawn():
+                time.sleep(wait)
 
     def _answer(self, header: dict[str, Any], payload: bytearray) -> Answer:
         number = header.get("id")
@@ -77,10 +80,7 @@ class Broker:
             return {"id": number, "error": _describe(error)}, b""
         except Exception as error:  # noqa: BLE001 - the host must outlive whatever isolated code sends
             self._note(asked, repr(error), error)
-            return {
-                "id": number,
-                "error": {"kind": "BrokerError", "message": "The host failed; see its log."},
-            }, b""
+            return {"id": number, "error": {"kind": "BrokerError", "message": FAILED}}, b""
         return {"id": number, **answer}, data
 
     def _note(self, asked: str, problem: str, failure: Exception | None = None) -> None:
@@ -102,26 +102,33 @@ class Broker:
 
 
 class Allowance:
-    """Work that may be asked for: some at once, and then a part of the time.
+    """The processor time that a thread may use: some at once, and then a part of the time.
 
     Parameters
     ----------
     ahead
-        Seconds of work at once.
+        Seconds at once.
     share
-        Seconds of work that come back in each second.
+        Seconds that come back in each second.
     """
 
     def __init__(self, ahead: float, share: float) -> None:
         self._ahead = self._left = ahead
         self._share = share
         self._since = time.monotonic()
+        self._thread, self._used = 0, 0.0
 
-    def overdrawn(self, spent: float) -> float:
-        """Take `spent` seconds and return for how many it has to wait before it may have more."""
-        now = time.monotonic()
+    def begin(self) -> None:
+        """Count from here, unless this thread's use is counted already, between requests as well."""
+        if self._thread != threading.get_ident():
+            self._thread, self._used = threading.get_ident(), time.thread_time()
+
+    def overdrawn(self) -> float:
+        """Return for how many seconds the thread has to wait before it may go on."""
+        now, used = time.monotonic(), time.thread_time()
+        spent = max(0.0, used - self._used)  # a thread may have the number of one that has ended
         self._left = min(self._ahead, self._left + (now - self._since) * self._share) - spent
-        self._since = now
+        self._since, self._used = now, used
         return min(LONGEST_WAIT, max(0.0, -self._left / self._share))
 
 

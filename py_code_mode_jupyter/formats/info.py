@@ -138,6 +138,10 @@ def valid_description(description: object) -> str:
             f"The description is not text of at most {MAX_DESCRIPTION:,} characters.",
             remedy="Save long text as an artifact of its own.",
         )
+    try:
+        description.encode()
+    except UnicodeEncodeError:
+        raise ArtifactFormatError("The description holds half a character.", remedy="Leave it out.") from None
     return description
 
 

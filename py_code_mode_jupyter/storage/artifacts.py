@@ -270,10 +270,11 @@ def _copy(info: ArtifactInfo) -> ArtifactInfo:
 
 def _make_folder(artifacts: Folder, name: str) -> None:
     """Make an artifact's folder, unless some file systems would take it for another one's."""
-    if name in artifacts.names():
+    if name in artifacts.names():  # not by asking for it: some systems do not tell cases apart
         return
     with artifacts.locked():
-        twins = (other for other in artifacts.names() if other != name and alike(other) == alike(name))
+        form = alike(name)
+        twins = (other for other in artifacts.names() if other != name and alike(other) == form)
         if (twin := next(twins, None)) is not None:
             raise InvalidArtifactNameError(name, f"it is too like {twin!r}, which exists")
         artifacts.make(name)

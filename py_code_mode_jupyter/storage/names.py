@@ -39,6 +39,8 @@ def is_artifact_name(name: str) -> bool:
 
 def alike(name: str) -> str:
     """Return what `name` has in common with names that some file systems take for the same."""
+    if name.isascii():
+        return name.casefold()  # the usual case, and a new artifact is compared with all others
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
 
 

@@ -15,6 +15,7 @@ from ..errors import InvalidWorkflowError, StorageError
 from ..workflow import MAX_SOURCE, ORIGINS, Workflow, WorkflowInfo, isolation, read_source
 from ..workflow.info import MAX_DESCRIPTION
 from ..workflow.names import is_workflow_name
+from ..workflow.source import visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,11 +167,11 @@ def remove(shelf: Shelf, name: str) -> bool:
 
 
 def valid_description(name: str, description: object) -> str:
-    """Return `description` if it is text of a bearable length, else raise `InvalidWorkflowError`."""
+    """Return `description` as text that can be seen; raise `InvalidWorkflowError` if it is too long."""
     if not isinstance(description, str) or len(description) > MAX_DESCRIPTION:
         problem = f"its description is not text of at most {MAX_DESCRIPTION:,} characters"
         raise InvalidWorkflowError(name, problem)
-    return description
+    return visible(description)
 
 
 def _about_name(name: str) -> str:

@@ -52,6 +52,11 @@ class Reading:
     is_async: bool
 
 
+def visible(text: str) -> str:
+    """Return `text` with a mark in place of each character that nobody sees, or that is half a one."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def file_name(name: str) -> str:
     """Return what tracebacks and warnings name as the file of a workflow."""
     return f"{FILE}{name}>"
@@ -71,7 +76,7 @@ def read_source(name: str, source: object) -> Reading:
     run = _the_run(name, module, lines)
     doc = ast.get_docstring(run) or ast.get_docstring(module) or ""
     return Reading(
-        description=doc[:MAX_DESCRIPTION],
+        description=visible(doc[:MAX_DESCRIPTION]),
         parameters=tuple(_parameters(name, run, lines)),
         is_async=isinstance(run, ast.AsyncFunctionDef),
     )
