@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from measures import Measure, Pair, closing, running, starting, timed
+from measures import Measure, Pair, asking, closing, running, starting, timed
 from stock import StockKernel
 
 from py_code_mode_jupyter.environments.container.engine import Engine
@@ -95,6 +95,14 @@ async def many() -> AsyncIterator[Pair]:
 
 
 MEASURES = (
+    Measure(
+        name="container-broker-call",
+        ours='artifacts.get("...") in the container',
+        stock="kernel python3: shell round trip",
+        pair=lambda: asking(container()),
+        values=30,
+        bound=0.5,
+    ),
     Measure(
         name="container-start",
         ours="ContainerExecutor: start to result of 1+1",

@@ -17,16 +17,23 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import psutil
 import pyperf  # type: ignore[import-untyped]
+from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from stock import StockKernel, StockShell
 
 from py_code_mode_jupyter import FileStorage
-from py_code_mode_jupyter.execution import InProcessConfig, InProcessExecutor, SubprocessExecutor
+from py_code_mode_jupyter.execution import (
+    Executor,
+    InProcessConfig,
+    InProcessExecutor,
+    SubprocessExecutor,
+)
 
 Take = Callable[[], Awaitable[float]]
 Pair = tuple[Take, Take]
 MEGABYTES = 100
 PRINTS = f"for _ in range({MEGABYTES * 1000}): print('x' * 999)"
 CALLS = 50
+ARTIFACTS = 1_000
 KERNELS = 20
 BROKER = f"""
 import time
@@ -240,31 +247,57 @@ async def in_process_prints() -> AsyncIterator[Pair]:
         yield timed(lambda: ours.run(PRINTS)), timed(lambda: stock.run(PRINTS))
 
 
-class _WithStorage:
-    """A venv executor with a storage to ask for."""
+class WithStorage:
+    """An isolated executor with a storage to ask for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, executor: Executor, folder: Path) -> None:
         self._storage = FileStorage(base_path=folder)
-        self.executor = SubprocessExecutor()
+        self.executor = executor
 
     async def start(self) -> None:
+        """Start it, and let it know how to ask."""
         await self.executor.start(self._storage)
         await self.executor.run(BROKER)
 
     async def close(self) -> None:
+        """End it."""
         await self.executor.close()
 
 
 @asynccontextmanager
-async def broker_call() -> AsyncIterator[Pair]:
+async def asking(executor: Executor) -> AsyncIterator[Pair]:
     """Ask the host from isolated code; stock has only the round trip in the other direction."""
     with tempfile.TemporaryDirectory() as folder:
-        async with running(_WithStorage(Path(folder))) as ours, running(StockKernel()) as stock:
+        async with running(WithStorage(executor, Path(folder))) as ours, running(StockKernel()) as stock:
 
             async def call() -> float:
                 return float((await ours.executor.run("calls()")).value)
 
             yield call, timed(lambda: stock.run("1+1"))
+
+
+def _filled(folder: Path) -> tuple[FileStorage, LargeFileManager]:
+    storage, files = FileStorage(base_path=folder / "storage"), folder / "files"
+    files.mkdir()
+    for number in range(ARTIFACTS):
+        storage.artifacts.save(f"artifact{number}", number)
+        (files / f"artifact{number}.json").write_text(f"{number}")
+    return storage, LargeFileManager(root_dir=str(files))
+
+
+@asynccontextmanager
+async def listing() -> AsyncIterator[Pair]:
+    """List what a storage holds, and files in a folder as Jupyter Server does."""
+    with tempfile.TemporaryDirectory() as folder:
+        storage, contents = _filled(Path(folder))
+
+        async def ours() -> None:
+            storage.artifacts.list()
+
+        async def stock() -> None:
+            contents.get("", content=True)
+
+        yield timed(ours), timed(stock)
 
 
 @asynccontextmanager
@@ -386,9 +419,17 @@ MEASURES = (
         name="broker-call",
         ours='artifacts.get("...") in the venv',
         stock="kernel python3: shell round trip",
-        pair=broker_call,
+        pair=lambda: asking(SubprocessExecutor()),
         values=30,
-        workers=1,
+        bound=0.5,
+    ),
+    Measure(
+        name="artifact-list",
+        ours=f"FileStorage: list {ARTIFACTS:,} artifacts",
+        stock=f"Jupyter Server: list {ARTIFACTS:,} files",
+        pair=listing,
+        values=30,
+        limit=0.05,
     ),
     Measure(
         name="import",

@@ -46,6 +46,7 @@ def converse(
                 on_ready(header)
                 continue
             _reply(sock, *serve(header, payload))
+            del frame, header, payload  # or the last large one would stay until the next comes
     except FrameError:
         return False
     except OSError:  # the other end has gone

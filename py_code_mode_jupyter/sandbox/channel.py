@@ -81,6 +81,7 @@ class Channel:
                 )
             except OSError:
                 _host_is_gone()
+            del header, payload  # or the last large one would stay until the next comes
 
     def _read(self) -> None:
         while True:
@@ -92,6 +93,7 @@ class Channel:
                 _host_is_gone()
                 return
             self._answer(*frame)
+            del frame
 
     def _answer(self, header: dict[str, Any], payload: bytearray | None = None) -> None:
         # An interrupted call has stopped waiting; its answer is dropped here.

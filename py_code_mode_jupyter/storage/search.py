@@ -113,8 +113,9 @@ def _stem(word: str) -> str:
     # A plural, a report and reporting are to meet; more than that only a model knows.
     for suffix in ("ing", "ies", "es", "ed", "s"):
         if len(word) - len(suffix) >= 3 and word.endswith(suffix):
-            return word.removesuffix(suffix)
-    return word.removesuffix("y") if len(word) > 3 else word
+            word = word.removesuffix(suffix)
+            break
+    return word[:-1] if len(word) > 3 and word[-1] in "ey" else word
 
 
 @final
@@ -166,17 +167,19 @@ def _text(info: WorkflowInfo) -> str:
 # Embedding packages
 
 
+# A search downloads nothing: a model is used if it is on this machine.
 def _model2vec() -> Embedder:
+    from huggingface_hub import snapshot_download  # type: ignore[import-not-found]
     from model2vec import StaticModel  # type: ignore[import-not-found]
 
-    model: Embedder = StaticModel.from_pretrained("minishlab/potion-base-8M")
+    folder = snapshot_download("minishlab/potion-base-8M", local_files_only=True)
+    model: Embedder = StaticModel.from_pretrained(folder)
     return model
 
 
 def _sentence_transformers() -> Embedder:
     from sentence_transformers import SentenceTransformer  # type: ignore[import-not-found]
 
-    # A search downloads nothing: a model is used if it is on this machine.
     model: Embedder = SentenceTransformer("all-MiniLM-L6-v2", local_files_only=True)
     return model
 
