@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from py_code_mode_jupyter import Session
+from py_code_mode_jupyter.execution import ContainerConfig, ContainerExecutor
+
 if TYPE_CHECKING:
-    from py_code_mode_jupyter import FileStorage, Session
+    from py_code_mode_jupyter import FileStorage
 
 pytestmark = [
     pytest.mark.alone,
     pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read from /proc"),
 ]
+TOKEN = "a token of the tests".replace(" ", "-")
 SIZE = 100_000_000
 MEASURE = r'''
 import re
@@ -60,3 +64,14 @@ async def test_neither_side_holds_a_large_artifact_three_times(
         assert (await session.run("memory('VmRSS') - start")).value < 0.5 * SIZE, step
         assert memory("VmRSS") - host < 0.5 * SIZE, step
     assert storage.artifacts.get("large").size == SIZE  # type: ignore[union-attr]
+
+
+@pytest.mark.needs("docker")
+async def test_a_container_with_room_for_less_than_three_passes_it(
+    images: None, storage: FileStorage
+) -> None:
+    """All that is in the container together, what carries the channel to the host included."""
+    config = ContainerConfig(auth_token=TOKEN, network_disabled=True, memory_limit="300m")
+    async with Session(storage, ContainerExecutor(config)) as session:
+        assert (await session.run(f"artifacts.save('large', b'0123456789' * {SIZE // 10})")).is_ok
+        assert (await session.run("len(artifacts.load('large'))")).value == SIZE
