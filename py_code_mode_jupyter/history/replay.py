@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from ..dependency import parse_dependency
 from ..errors import DependencyError, ReplayConsentError, ReplayError
 from ..results import DepsChange
-from ..storage.kept import nbformat_outputs, value_text
+from ..storage.kept import MOST_TEXT, kept_outputs, shortened
 from ..storage.runs import PUT, REPLAY, RUN, RunRecord
 from .isolation import is_less_isolated
 from .nondeterminism import Reader
@@ -216,13 +216,21 @@ async def _replay_one(session: Replayable, record: RunRecord, reader: Reader) ->
 
 def _compared(record: RunRecord, result: ExecutionResult) -> tuple[str, str]:
     if str(result.status) != record.status:
-        last = (result.error or "").strip().rpartition("\n")[2]
+        last = _last_line(result.error)
         outcome = "differs" if result.is_ok else "failed"
         return outcome, f"{record.status} became {result.status}" + (f": {last}" if last else "")
-    shown = value_text(nbformat_outputs(result.outputs)[0])
-    pairs = (("value", record.value, shown), ("stdout", record.stdout, result.stdout))
-    changed = [name for name, old, new in pairs if _normal(old) != _normal(new[: len(old)] if old else new)]
+    shown = kept_outputs(result.outputs).value
+    pairs = (
+        ("value", record.value, shown),
+        ("stdout", record.stdout, shortened(result.stdout, MOST_TEXT)),
+        ("error", _last_line(record.error), _last_line(result.error)),
+    )
+    changed = [name for name, old, new in pairs if _normal(old) != _normal(new)]
     return ("differs", f"another {' and '.join(changed)}") if changed else ("same", "")
+
+
+def _last_line(text: str | None) -> str:
+    return (text or "").strip().rpartition("\n")[2]
 
 
 def _normal(text: str) -> str:

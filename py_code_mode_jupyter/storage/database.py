@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import LedgerFormatError, StorageUnavailableError
-from .folder import storage_errors
+from .folder import Folder, storage_errors
 
 FILE = "runs.sqlite"
 BUSY_SECONDS = 5.0
@@ -31,6 +31,11 @@ _REMEDIES = {
     **dict.fromkeys(("CANTOPEN", "PERM", "READONLY", "AUTH"), _RIGHTS),
 }
 _MOVE = "Move the file away (with -wal and -shm beside it); a new one is made by the next run."
+# At a stroke: another process may just be making the file.
+_HEADER = """
+    SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+           (SELECT count(*) FROM sqlite_master)
+"""
 _STEPS = (
     """
     CREATE TABLE sessions (
@@ -65,10 +70,10 @@ def open_for_writing(base: Path) -> sqlite3.Connection:
     path = base / FILE
     with errors(path), contextlib.ExitStack() as stack:
         with storage_errors(base):
-            _make(path)
+            if not _is_there(path):
+                _make(path)
         connection = stack.enter_context(contextlib.closing(_connect(path)))
         _bring_up_to_date(connection, path)
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         stack.pop_all()
         return connection
@@ -82,8 +87,7 @@ def opened_for_reading(base: Path) -> Iterator[sqlite3.Connection | None]:
         yield None
         return
     with errors(path), contextlib.closing(_connect(path)) as connection:
-        if _version(connection, path) < len(_STEPS):
-            _bring_up_to_date(connection, path)
+        _bring_up_to_date(connection, path)
         connection.row_factory = sqlite3.Row
         yield connection
 
@@ -112,9 +116,8 @@ def identity(base: Path) -> tuple[int, int] | None:
 
 def _make(path: Path) -> None:
     """Make an empty file that only this user can read; SQLite gives its companions the same mode."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     os.close(os.open(path, flags, 0o600))
-    _is_there(path)
 
 
 def _is_there(path: Path) -> bool:
@@ -136,9 +139,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    [application] = connection.execute("PRAGMA application_id").fetchone()
-    [version] = connection.execute("PRAGMA user_version").fetchone()
-    [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    application, version, tables = connection.execute(_HEADER).fetchone()
     if application != _APPLICATION and (tables or version or application):
         raise LedgerFormatError(str(path), "it is another program's database", remedy=_MOVE)
     if version > len(_STEPS):
@@ -150,11 +151,17 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 def _bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     if _version(connection, path) == len(_STEPS):
         return
-    if _version(connection, path) == 0:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # possible only before the first table
+    with storage_errors(path.parent), Folder.open(path.parent) as folder, folder.locked():
+        version = _version(connection, path)  # another process may have been first
+        if version == 0:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # possible only before the first table
+            connection.execute("PRAGMA journal_mode = WAL")
+        _take_steps(connection, version)
+
+
+def _take_steps(connection: sqlite3.Connection, version: int) -> None:
     with transaction(connection):
-        # Another process may have been first.
-        for step in _STEPS[_version(connection, path) :]:
+        for step in _STEPS[version:]:
             for statement in filter(str.strip, step.split(";")):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")

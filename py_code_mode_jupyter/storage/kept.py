@@ -6,10 +6,11 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from ..errors import DependencyError, StorageError
-from ..results import Output, size_of_text
+from ..results import ExceptionInfo, Output, size_of_text
 
 if TYPE_CHECKING:
     from .dependencies import DependencyList
@@ -31,13 +32,13 @@ _SCALARS = (str, int, float, bool, type(None))
 
 def kept(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return copies of those variables that are plain JSON and, together, small enough to keep."""
-    room = _Room(MOST_GIVEN)
-    found = {}
+    room, found = _Room(MOST_GIVEN), {}
     for name, value in variables.items():
+        left = room.left
         try:
             found[name] = room.copy(value)
         except ValueError:
-            continue
+            room.left = left
     return found
 
 
@@ -45,7 +46,7 @@ class _Room:
     """Copies plain values as long as there is room for them."""
 
     def __init__(self, size: int) -> None:
-        self._left = size
+        self.left = size
 
     def copy(self, value: object, depth: int = 0) -> object:
         """Return a copy that shares nothing; `ValueError` for what is not exactly JSON, or too much."""
@@ -70,8 +71,8 @@ class _Room:
         return key
 
     def _take(self, size: int) -> None:
-        self._left -= size
-        if self._left < 0:
+        self.left -= size
+        if self.left < 0:
             raise ValueError("too large")
 
 
@@ -123,44 +124,63 @@ class DepsInForce:
         return (*self._configured, *self._known)
 
 
-def nbformat_outputs(outputs: Iterable[Output]) -> tuple[list[dict[str, Any]], int]:
-    """Return output objects of the notebook format, and how many bytes of outputs were left out."""
-    found, left, lost = [], MOST_OUTPUTS, 0
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptOutputs:
+    """What is kept of a run's outputs.
+
+    Attributes
+    ----------
+    json
+        A list of output objects of the notebook format, as JSON.
+    value
+        The text of the final result, empty if there was none.
+    lost
+        Bytes of outputs that were left out.
+    """
+
+    json: str
+    value: str
+    lost: int
+
+
+def kept_outputs(outputs: Iterable[Output], exception: ExceptionInfo | None = None) -> KeptOutputs:
+    """Return what is kept of outputs; what would be too much is left out, what follows is not.
+
+    Parameters
+    ----------
+    exception
+        The one that ended the run: an error among the outputs is told with its message.
+    """
+    texts: list[str] = []
+    value, left, lost = "", MOST_OUTPUTS, 0
     for output in outputs:
-        shown = _nbformat_output(output)
-        size = _json_size(shown)
-        if size > left:
+        shown = _nbformat_output(output, exception)
+        text = json.dumps(shown)
+        if output.type == "execute_result":
+            value = str(shown["data"].get("text/plain", ""))
+        if len(text) > left:
             lost += output.size
             continue
-        left -= size
-        found.append(shown)
-    return found, lost
+        left -= len(text)
+        texts.append(text)
+    return KeptOutputs(json=f"[{', '.join(texts)}]", value=shortened(value, MOST_VALUE), lost=lost)
 
 
-def _nbformat_output(output: Output) -> dict[str, Any]:
+def _nbformat_output(output: Output, exception: ExceptionInfo | None) -> dict[str, Any]:
     if output.type == "stream":
         return {"output_type": "stream", "name": output.name, "text": shortened(output.text, MOST_TEXT)}
     if output.type == "error":
-        message = output.text.strip().rpartition("\n")[2]
+        known = exception is not None and exception.name == output.name
         return {
             "output_type": "error",
             "ename": output.name,
-            "evalue": message.partition(": ")[2],
+            "evalue": shortened(exception.message, MOST_VALUE) if known and exception else "",
             "traceback": shortened(output.text, MOST_TEXT).split("\n"),
         }
     kind = "execute_result" if output.type == "execute_result" else "display_data"
     bundle = {"output_type": kind, "data": plain(output.data), "metadata": plain(output.metadata)}
     return bundle | ({"execution_count": None} if kind == "execute_result" else {})
-
-
-def _json_size(shown: object) -> int:
-    return len(json.dumps(shown))
-
-
-def value_text(outputs: Iterable[Mapping[str, Any]]) -> str:
-    """Return the text of the final result among outputs of the notebook format."""
-    results = (shown for shown in outputs if shown["output_type"] == "execute_result")
-    return next((str(shown["data"].get("text/plain", "")) for shown in results), "")
 
 
 def plain(value: object, depth: int = 0) -> Any:
@@ -177,7 +197,7 @@ def plain(value: object, depth: int = 0) -> Any:
         if type(value) is float and not math.isfinite(value):
             return None  # as for a limit that is none
         return value if type(value) in _SCALARS else str(value)
-    except Exception:  # noqa: BLE001 - whatever it does when it is looked at, the ledger goes on
+    except BaseException:  # noqa: BLE001 - even SystemExit: it may be an object that executed code made
         return f"<{type(value).__name__}>"
 
 

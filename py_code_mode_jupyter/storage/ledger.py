@@ -204,7 +204,7 @@ class RunLedger:
         """
         found = self._select({"runs.id = ?": (id,)}) if type(id) is int and abs(id) < 2**63 else []
         if not found:
-            raise RunNotFoundError(id)
+            raise RunNotFoundError(id if type(id) is int else str(id))
         return found[0]
 
     def sessions(self) -> Sequence[SessionSummary]:

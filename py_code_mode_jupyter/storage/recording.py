@@ -24,13 +24,11 @@ from .kept import (
     HIDDEN,
     MOST_CODE,
     MOST_TEXT,
-    MOST_VALUE,
     clean,
     kept,
-    nbformat_outputs,
+    kept_outputs,
     plain,
     shortened,
-    value_text,
 )
 from .runs import PUT, REPLAY, RESET, RUN, RUNNING
 
@@ -43,6 +41,7 @@ _SHORTEST_SECRET = 6
 _LEFT = "Whoever had started it stopped waiting for it."
 # Nothing of the code ran: an argument could not be used, or there was no place.
 _NOT_BEGUN = (ConfigurationError, TransferError, ExecutorStateError, ExecutorStartError)
+_NOTHING = {"outputs": (), "error": None, "exception": None, "stdout": "", "stderr": "", "truncated": 0}
 _ROW = """
     INSERT INTO runs (session_id, kind, number, status, started, size, deps, variables, given, code,
                       code_is_whole, replay_of)
@@ -137,9 +136,9 @@ class Begun:
         about = self._incarnation
         code = clean(about.hide(self._code[:MOST_CODE]))
         texts = (
-            json.dumps([*about.deps()]),
-            json.dumps(self._names),
-            about.hide_in_json(json.dumps(self._given)),
+            _json([*about.deps()]),
+            _json(self._names),
+            about.hide_in_json(_json(self._given)),
             code,
         )
         is_whole = code == self._code
@@ -151,6 +150,11 @@ class Begun:
         """Insert it."""
         self._incarnation.write(connection)
         self.id = connection.execute(_ROW, self._row).lastrowid
+
+
+def _json(value: list[str] | dict[str, Any]) -> str:
+    """Return JSON; most runs are handed nothing."""
+    return json.dumps(value) if value else "[]" if isinstance(value, list) else "{}"
 
 
 @final
@@ -167,15 +171,21 @@ class Ended:
     def prepare(self) -> None:
         """Make the columns out of objects that executed code may have made."""
         ending, hide = self._ending, self._incarnation.hide
-        outputs, lost = nbformat_outputs(ending["outputs"])
-        shown = self._incarnation.hide_in_json(json.dumps(outputs))
-        value = clean(hide(value_text(outputs)))[:MOST_VALUE]
+        outputs = kept_outputs(ending["outputs"], ending["exception"])
+        lost = ending["truncated"] + outputs.lost
+        shown = self._incarnation.hide_in_json(outputs.json)
+        value = clean(hide(outputs.value))
         texts = []
         for text in (ending["error"], ending["stdout"], ending["stderr"]):
             short = None if text is None else shortened(text, MOST_TEXT)
             texts.append(None if short is None else clean(hide(short)))
         self.size = len(shown) + len(value) + sum(len(text or "") for text in texts)
-        numbers = (ending["execution_time"], self.size, ending["state_preserved"], ending["truncated"] + lost)
+        numbers = (
+            ending["execution_time"],
+            self.size,
+            ending["state_preserved"],
+            lost,
+        )
         self._row = (str(ending["status"]), *numbers, value, *texts, shown)
         self._ending = {}
 
@@ -263,6 +273,7 @@ class Recorder:
             begun,
             status=result.status,
             error=result.error,
+            exception=result.exception,
             stdout=result.stdout,
             stderr=result.stderr,
             outputs=result.outputs,
@@ -299,5 +310,12 @@ class Recorder:
             self._writer.release()
 
     def _end(self, begun: Begun, **ending: Any) -> None:
-        nothing = {"outputs": (), "error": None, "stdout": "", "stderr": "", "truncated": 0}
+        nothing = {
+            "outputs": (),
+            "error": None,
+            "exception": None,
+            "stdout": "",
+            "stderr": "",
+            "truncated": 0,
+        }
         self._writer.put(Ended(begun, self._incarnation, **{**nothing, **ending}))

@@ -97,6 +97,8 @@ class Writer:
 
     def release(self) -> None:
         """Write what waits and, if nobody else holds it, end the thread. It blocks."""
+        if self._process != os.getpid():
+            return
         self.flush()
         with self._condition:
             self._holders = max(0, self._holders - 1)
@@ -121,9 +123,11 @@ class Writer:
 
     def flush(self, timeout: float = 2 * database.BUSY_SECONDS) -> None:
         """Wait until all that was put by now is written, or cannot be."""
+        if self._process != os.getpid():
+            return
         with self._condition:
             wanted = self._taken
-            if self._thread is None or self._process != os.getpid():
+            if self._thread is None:
                 return
             self._hurry = True
             self._condition.notify_all()
@@ -148,7 +152,15 @@ class Writer:
                     self._condition.notify_all()
                     self._condition.wait_for(lambda: self._hurry or self._holders == 0, REST)
         finally:
-            self._disconnect()
+            with self._condition:
+                if self._thread is threading.current_thread():  # something unforeseen ended it
+                    self._end()
+
+    def _end(self) -> None:
+        """Leave nothing behind. Under the lock: whoever puts something now needs another thread."""
+        self._disconnect()
+        self._thread = None
+        self._condition.notify_all()
 
     def _next(self) -> list[Entry] | None:
         """Wait for work; None means that the thread is to end."""
@@ -159,8 +171,7 @@ class Writer:
             batch = [*self._waiting]
             self._waiting.clear()
             if not batch and self._holders == 0:
-                self._thread = None
-                self._condition.notify_all()
+                self._end()
                 return None
             return batch
 
