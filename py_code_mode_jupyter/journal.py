@@ -122,12 +122,11 @@ class Journal:
 
     def about(self) -> dict[str, Any]:
         """Return what another process is told beside what the session's place says."""
-        last = self._recorder.last if self._recorder is not None else None
         return {
             "id": self.id,
             "name": self._session,
             "limits": self._limits,
-            "last_run": None if last is None else last.id,
+            "last_run": self._recorder.last_id if self._recorder is not None else None,
             "owner_pid": os.getpid(),
             "owner_what": this_process(),
         }

@@ -126,15 +126,15 @@ class Endpoint:
         task = asyncio.ensure_future(self._serve(connection))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        task.add_done_callback(lambda _: connection.close())  # also if it was cancelled before it began
 
     async def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                request = await asyncio.wait_for(_line(connection), _PATIENCE)
-                answer = await self._answer(request)
-                await asyncio.wait_for(_send(connection, answer), _PATIENCE)
-            except (OSError, TimeoutError) as error:
-                _log.debug("A request to a session was given up: %s", error)
+        try:
+            request = await asyncio.wait_for(_line(connection), _PATIENCE)
+            answer = await self._answer(request)
+            await asyncio.wait_for(_send(connection, answer), _PATIENCE)
+        except (OSError, TimeoutError) as error:
+            _log.debug("A request to a session was given up: %s", error)
 
     async def _answer(self, request: bytes) -> bytes:
         try:

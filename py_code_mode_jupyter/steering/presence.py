@@ -63,5 +63,5 @@ def this_process() -> str:
     """Return in a few words what this process is: a Jupyter kernel with its id, or a program."""
     app = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
     if app is not None and app.initialized():
-        return Path(str(app.instance().connection_file)).stem.replace("kernel-", "kernel ", 1)
+        return f"kernel {Path(str(app.instance().connection_file)).stem.removeprefix('kernel-')}"
     return Path(sys.argv[0]).name if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"

@@ -216,19 +216,20 @@ class Recorder:
     """Records what one incarnation of a session does. Calling it costs microseconds and never blocks.
 
     Only the host has one: code in an isolated place cannot reach it.
-
-    Attributes
-    ----------
-    last
-        The latest run, None before the first.
     """
 
     def __init__(self, writer: Writer, incarnation: Incarnation) -> None:
         self._writer = writer
         self._incarnation = incarnation
         self._is_open = True
-        self.last: Begun | None = None
+        self._last: tuple[Begun | None, int | None] = (None, None)
         writer.hold()
+
+    @property
+    def last_id(self) -> int | None:
+        """The id of the latest run that is written, None before the first."""
+        begun, before = self._last
+        return before if begun is None or begun.id is None else begun.id
 
     def begin(
         self,
@@ -253,7 +254,7 @@ class Recorder:
         not at all (it could not begin).
         """
         begun = self.begin(code, variables=variables, replay_of=replay_of)
-        self.last = begun
+        self._last = (begun, self.last_id)
         started = time.monotonic()
         try:
             yield functools.partial(self.finish, begun)

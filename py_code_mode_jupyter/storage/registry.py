@@ -192,7 +192,7 @@ class SessionRegistry:
             with contextlib.suppress(OSError):
                 _remove(folder, entry.id)
             return None
-        return entry if is_here(entry.owner) else None
+        return entry if is_here(entry.owner) and entry.owner_pid else None
 
 
 @contextlib.contextmanager
