@@ -21,6 +21,10 @@ _ANSWER_SECONDS = 5.0
 _ACTION_SECONDS = 120.0
 
 
+class _NoAnswerError(ConnectionError):
+    """The request was taken, and the connection ended without a word."""
+
+
 @final
 class SessionClient:
     """Steers the session of a registry's entry. It holds no connection: every call makes one.
@@ -75,7 +79,12 @@ class SessionClient:
 
     async def stop(self) -> None:
         """End the session."""
-        await self._ask("stop", self._action_seconds)
+        try:
+            await self._ask("stop", self._action_seconds)
+        except SessionGoneError as error:
+            # Its process may end with it, and then nobody is left to answer.
+            if not isinstance(error.__cause__, _NoAnswerError):
+                raise
 
     async def probe(self) -> dict[str, Any]:
         """Measure what isolation holds there, and return it beside what was configured."""
@@ -129,14 +138,20 @@ def _require_own(path: str) -> None:
         raise PermissionError("no socket of this user")
 
 
+async def _part(connection: socket.socket) -> bytes:
+    try:
+        return await asyncio.get_running_loop().sock_recv(connection, 2**16)
+    except ConnectionError:  # it is the same whether it was closed or reset
+        return b""
+
+
 async def _line(connection: socket.socket) -> bytes:
-    loop = asyncio.get_running_loop()
     parts, size = [], 0
-    while part := await loop.sock_recv(connection, 2**16):
+    while part := await _part(connection):
         parts.append(part)
         size += len(part)
         if size > LONGEST_ANSWER + 1:
             raise ConnectionError("too long an answer")
     if not parts:
-        raise ConnectionError("no answer")
+        raise _NoAnswerError("no answer")
     return b"".join(parts)

@@ -43,7 +43,7 @@ async def test_a_session_of_another_process_is_seen_and_steered(storage: FileSto
         about = await client.describe()
         assert (about["id"], about["name"], about["runs"]) == (entry.id, "far", 2)
         assert about["memory"] > 0
-        while (last := (await client.describe())["last_run"]) is None:
+        while (last := (await client.describe())["last_run"]) is None:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
         assert storage.runs.get(last).session_id == entry.id
         assert (about["probe"], about["owner_pid"]) == (None, owner.pid)
