@@ -259,6 +259,26 @@ class Session:
         self.last_result = result
         return result
 
+    async def replay(self, *, consent: bool = False, install: bool = True) -> ReplayReport:
+        """Run again what this session has lost.
+
+        If its place died since the last fresh start, that is what it has run since then itself, for which
+        it is reset first; else what the incarnation before it had run. Parameters and the report are those
+        of `history.replay`.
+
+        Raises
+        ------
+        RunNotFoundError
+            The ledger holds nothing that it could have lost.
+        ReplayConsentError
+            The runs come from a more isolated place, and `consent` was not given.
+        """
+        from .history import lost_runs, replay
+
+        records = await asyncio.to_thread(lost_runs, self.storage.runs, self.name, self.id)
+        own = records[0].session_id == self.id
+        return await replay(self, records, consent=consent, install=install, reset=own)
+
     async def stream(
         self,
         code: str,

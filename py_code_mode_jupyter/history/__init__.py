@@ -5,7 +5,15 @@ from __future__ import annotations
 from .isolation import ORDER, is_less_isolated
 from .nondeterminism import Reader, nondeterminism
 from .notebook import export_notebook, notebook_text
-from .replay import Replayed, ReplayReport, executor_like, replay, require_ended, require_repeatable
+from .replay import (
+    Replayed,
+    ReplayReport,
+    executor_like,
+    lost_runs,
+    replay,
+    require_ended,
+    require_repeatable,
+)
 
 __all__ = [
     "ORDER",
@@ -15,6 +23,7 @@ __all__ = [
     "executor_like",
     "export_notebook",
     "is_less_isolated",
+    "lost_runs",
     "nondeterminism",
     "notebook_text",
     "replay",

@@ -14,7 +14,9 @@ from typing import final
 
 from .catalogue import BUILTINS, CALLS, KNOWN, MAGICS, MAKERS, METHODS, MODULES, SAFE, SEEDS, USUAL_NAMES
 
+_TOO_DEEP = "unknown: its code is nested too deeply to be read"
 _UNREADABLE = "unknown: its code cannot be read as Python"
+_SCOPES = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.Lambda)
 _NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)
 _UNORDERED = "order: a set of texts comes in another order in every process"
 _INDIFFERENT = frozenset({"sorted", "len", "sum", "min", "max", "any", "all", "set", "frozenset"})
@@ -59,8 +61,11 @@ class Reader:
             return (_UNREADABLE,)
         reasons: list[str] = []
         for statement in tree.body:
-            found = [*self._visit(statement)]
-            self._remember(statement, found)
+            try:
+                found = [*self._visit(statement)]
+                self._remember(statement, found)
+            except RecursionError:
+                found = [_TOO_DEEP]
             if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 reasons += found  # what is only defined does nothing yet
         return tuple(dict.fromkeys(reasons))
@@ -239,8 +244,16 @@ def _set_by(statement: ast.stmt) -> set[str]:
     """Return the names that a statement gives something new to stand for."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {statement.name}
-    stores = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
-    return {node.id for node in stores if isinstance(node.ctx, ast.Store)}
+    names = (node for node in _in_scope(statement) if isinstance(node, ast.Name))
+    return {node.id for node in names if isinstance(node.ctx, ast.Store)}
+
+
+def _in_scope(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and all below it whose names are not those of a scope of their own."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, _SCOPES):
+            yield from _in_scope(child)
 
 
 def _changed_by(statement: ast.stmt) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import secrets
@@ -10,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from ..dependency import parse_dependency
-from ..errors import DependencyError, ReplayConsentError, ReplayError
+from ..errors import DependencyError, ReplayConsentError, ReplayError, RunNotFoundError
 from ..results import DepsChange
 from ..storage.kept import MOST_TEXT, kept_outputs, shortened
 from ..storage.runs import PUT, REPLAY, RUN, RunRecord
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..execution.protocol import Executor
     from ..journal import Journal
     from ..results import ExecutionResult
-    from ..storage import SessionRegistry, Storage
+    from ..storage import RunLedger, SessionRegistry, Storage
 
 _log = logging.getLogger(__name__)
 _WHOLE = frozenset({"ok", "error"})
@@ -139,7 +140,12 @@ class ReplayReport:
 
 
 async def replay(
-    session: Replayable, records: Sequence[RunRecord], *, consent: bool = False, install: bool = True
+    session: Replayable,
+    records: Sequence[RunRecord],
+    *,
+    consent: bool = False,
+    install: bool = True,
+    reset: bool = False,
 ) -> ReplayReport:
     """Run recorded runs again, in order, in a running session.
 
@@ -157,6 +163,8 @@ async def replay(
     install
         Whether packages that the records name are installed first. Where the session's configuration
         forbids it, they are not, and the report says so.
+    reset
+        Whether the session forgets first what it has.
 
     Raises
     ------
@@ -164,11 +172,30 @@ async def replay(
         A record comes from a more isolated place than the session's, without `consent`. Nothing ran.
     """
     _require_consent(session.executor.name, records, consent)
+    if reset:
+        await session.reset()
     with session.journal.replaying():
         deps, notes = await _install(session, records) if install else (None, ())
         reader = Reader()
         runs = [await _replay_one(session, record, reader) for record in records if record.kind != REPLAY]
     return ReplayReport(runs=tuple(runs), deps=deps, notes=(*_missing(records), *notes))
+
+
+def lost_runs(ledger: RunLedger, name: str, session_id: str) -> list[RunRecord]:
+    """Return what the incarnation `session_id` of a session has lost.
+
+    Its own runs if its place died since its last fresh start, else those of the incarnation before.
+
+    Raises
+    ------
+    RunNotFoundError
+        There is nothing.
+    """
+    with contextlib.suppress(RunNotFoundError):
+        own = ledger.of_session(name, session_id=session_id)
+        if any(not record.state_preserved for record in own):
+            return own
+    return ledger.of_session(name, excluding=session_id)
 
 
 def _require_consent(place: str, records: Iterable[RunRecord], consent: bool) -> None:
