@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .errors import ConfigurationError, DependencyInstallError, ExecutorStateError
 from .journal import Journal
-from .results import DepsChange, ExecutionResult, Output
+from .results import ExecutionResult, Output
+from .session_storage import StorageAccess
 from .storage.kept import plain
 
 if TYPE_CHECKING:
     from .execution.protocol import Executor
     from .history import ReplayReport
-    from .storage import ArtifactInfo, RunRecord, Storage
+    from .storage import RunRecord, Storage
 
 _numbers = itertools.count(1)
 
 
-class Session:
+class Session(StorageAccess):
     """Runs code in one place and keeps its results in one storage.
 
     The same code works with any executor. Use it as ``async with Session(storage) as session``;
@@ -192,7 +193,8 @@ class Session:
         return session
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        if not self.journal.is_open:  # `resume` has started it
+            await self.start()
         return self
 
     async def __aexit__(
@@ -334,11 +336,6 @@ class Session:
             await self.close()
             raise
 
-    async def history(self, *, limit: int = 100, search: str = "") -> list[RunRecord]:
-        """Return what sessions of this name have run, the newest first; see `RunLedger.list`."""
-        runs = self.storage.runs
-        return await asyncio.to_thread(runs.list, session=self.name, limit=limit, search=search)
-
     # What holds, and what it uses
 
     def supports(self, capability: str) -> bool:
@@ -413,64 +410,6 @@ class Session:
             It could not be read or written, or `path` leads out of the folder.
         """
         await self.executor.download(path, to)
-
-    # Storage
-
-    async def save_artifact(
-        self, name: str, data: Any, *, description: str = "", metadata: Mapping[str, Any] | None = None
-    ) -> ArtifactInfo:
-        """Keep `data` under `name` as a new version."""
-        save = self.storage.artifacts.save
-        return await asyncio.to_thread(save, name, data, description=description, metadata=metadata)
-
-    async def load_artifact(self, name: str, version: int | None = None) -> Any:
-        """Return the data kept under `name`, of the newest version unless told otherwise.
-
-        Raises
-        ------
-        ArtifactNotFoundError
-            There is no such artifact or version.
-        """
-        return await asyncio.to_thread(self.storage.artifacts.load, name, version)
-
-    async def list_artifacts(self) -> list[ArtifactInfo]:
-        """Return what is kept, newest first."""
-        return await asyncio.to_thread(self.storage.artifacts.list)
-
-    async def delete_artifact(self, name: str) -> None:
-        """Remove an artifact with all its versions; raises `ArtifactNotFoundError` if there is none."""
-        await asyncio.to_thread(self.storage.artifacts.delete, name)
-
-    # Dependencies
-
-    async def list_deps(self) -> list[str]:
-        """Return the packages that the storage records."""
-        return await asyncio.to_thread(self.storage.deps.list)
-
-    async def add_dep(self, spec: str) -> DepsChange:
-        """Install a package and record it.
-
-        Raises
-        ------
-        RuntimeDepsDisabledError
-            The session was configured with ``allow_runtime_deps=False``.
-        InvalidDependencyError
-            `spec` is not a name with version specifiers.
-        DependencyInstallError
-            The installer failed; nothing was recorded.
-        """
-        return await self.executor.add_dep(spec)
-
-    async def remove_dep(self, spec: str) -> DepsChange:
-        """Uninstall a package and forget it; raises as `add_dep` does."""
-        return await self.executor.remove_dep(spec)
-
-    async def sync_deps(self) -> DepsChange:
-        """Install every package that the storage records; those that could not be are in ``failed``.
-
-        It is the host's own wish, so ``allow_runtime_deps=False`` does not forbid it.
-        """
-        return await self.executor.sync_deps()
 
     def __repr__(self) -> str:
         return f"<Session {self.name!r}, {self.executor.name}>"

@@ -16,7 +16,7 @@ ROOT = Path(py_code_mode_jupyter.__file__).parent
 FLOOR_0 = ("errors", "results", "dependency", "config", "owner", "formats", "codec", "workflow")
 PLACES = ("environments", "environments.in_process", "environments.venv", "environments.container")
 SESSION = ("session", "display", "diagnostics")
-BELOW_SESSION = ("journal", "history")
+BELOW_SESSION = ("journal", "history", "session_storage")
 UP_TO_2 = (*FLOOR_0, "storage", "sandbox", *PLACES)
 UP_TO_5 = (*UP_TO_2, "steering", "provisioners", "execution", *BELOW_SESSION, *SESSION)
 
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "execution": UP_TO_2,
     "journal": (*UP_TO_2, "steering", "execution"),
     "history": (*UP_TO_2, "execution", "journal"),
+    "session_storage": (*FLOOR_0, "storage", "execution"),
     **dict.fromkeys(SESSION, (*UP_TO_2, "steering", "provisioners", "execution", *BELOW_SESSION)),
     **dict.fromkeys(("widgets", "server", "cli"), UP_TO_5),
     "magics": (*UP_TO_5, "widgets"),
