@@ -128,6 +128,11 @@ def _unknown(executor: str, name: str) -> ConfigurationError:
     return ConfigurationError("option", option, f"-e {executor} does not take it.", remedy=remedy)
 
 
+def settings_of(executor: Executor) -> dict[str, Any]:
+    """Return the fields of an executor's configuration, from which another like it can be made."""
+    return {name: getattr(executor.config, name) for name in fields_of(executor.name)}
+
+
 def make_executor(kind: str, settings: Mapping[str, Any]) -> Executor:
     """Return an executor, not started.
 

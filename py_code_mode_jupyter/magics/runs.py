@@ -8,6 +8,7 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from ..display import one_line
 from ..errors import CodeModeError, RunFailedError
 from ..results import ExecutionResult, Output, RunStatus
 from .loop import take
@@ -154,6 +155,6 @@ def failure_of(result: ExecutionResult) -> str:
         return f"The run ended with status {result.status}."
     message = error.message.strip().partition("\n")[0]
     if result.status is not RunStatus.ERROR:
-        return message
-    text = f"{error.name}: {message}" if message else error.name
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+        return one_line(message, _LONGEST)
+    # Isolated code chose both, and front ends show them.
+    return one_line(f"{error.name}: {message}" if message else error.name, _LONGEST)

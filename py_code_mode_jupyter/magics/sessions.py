@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from ..display import SessionRow, SessionTable
 from ..errors import CodeModeError, ConfigurationError
-from .configuring import make_executor
+from .configuring import make_executor, settings_of
 from .names import EXECUTORS, did_you_mean
 
 if TYPE_CHECKING:
@@ -272,6 +272,7 @@ class NotebookSessions:
                 report = await replay(session, records, consent=True)
             self._sessions[name] = session
             self._executors[name] = session.executor.name
+            self._settings[name] = settings_of(session.executor)
             return report
 
     async def _close(self, session: Session) -> None:

@@ -92,6 +92,8 @@ def test_a_session_that_has_ended_is_made_again_as_it_was(own: Shell) -> None:
     assert "1 of 1 runs were run again." in own.said("%pcm history --replay -s gone")
     assert own.said("%pcm run -s gone kept") == "42"
     assert own.notebook.running("gone").executor.config.memory_limit == 2**30
+    own.said("%pcm stop gone\n%pcm run -s gone 1")
+    assert own.notebook.running("gone").executor.config.memory_limit == 2**30
     own.said("%pcm stop gone")
 
 

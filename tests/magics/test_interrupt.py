@@ -104,3 +104,17 @@ def test_the_button_reaches_a_run_inside_an_in_process_run(stock: Kernel) -> Non
     assert presser.since < 3
     assert "RunFailedError" in cell.error
     assert "KeyboardInterrupt" in cell.stderr
+
+
+def test_the_button_ends_work_that_is_no_run_of_a_cell(fresh: Kernel, tmp_path: Path) -> None:
+    def press_once_it_runs() -> None:
+        until((tmp_path / "begun").exists, "the code runs")
+        fresh.interrupt()
+
+    thread = threading.Thread(target=press_once_it_runs)
+    thread.start()
+    code = f"from pathlib import Path\nPath('{tmp_path}/begun').touch()\nwhile True: pass"
+    cell = fresh(f"%%pcm compare -e in-process -e venv -t 60\n{code}")
+    thread.join()
+    assert cell.error == "RunFailedError: Running in in-process: interrupted."
+    assert fresh("%pcm run -e in-process 6 * 7").bundles() == ["42"]

@@ -261,3 +261,25 @@ def test_unloading_leaves_no_matcher(shell: Shell) -> None:
     assert len(shell.shell.Completer.custom_matchers) == before - 1
     shell("%load_ext py_code_mode_jupyter")
     assert len(shell.shell.Completer.custom_matchers) == before
+
+
+def test_a_fresh_run_has_none_of_the_earlier_variables(shell: Shell) -> None:
+    shell.said("%pcm run kept = 1")
+    assert "NameError" in shell.failing("%pcm run --fresh kept")
+
+
+def test_without_streaming_the_same_is_shown_at_the_end(shell: Shell) -> None:
+    code = "print('a')\nprint('b')\n6 * 7"
+    assert shell.said(f"%%pcm run --no-stream\n{code}") == shell.said(f"%%pcm run\n{code}")
+
+
+def test_a_message_that_isolated_code_chose_is_one_clean_line(shell: Shell) -> None:
+    error = shell("%pcm run raise ValueError('\\x1b[2J\\x1b]0;title\\x07fine')")[1]
+    assert str(error) == "ValueError: fine"
+
+
+def test_a_configured_timeout_holds_for_every_run(shell: Shell) -> None:
+    shell.said("%config PcmMagics.timeout = 0.3")
+    assert "longer than 0.3 s" in shell.failing("%pcm run exec('while True: pass')")
+    shell.said("%config PcmMagics.no_raise = True")
+    shell.said("%pcm run 1 / 0")

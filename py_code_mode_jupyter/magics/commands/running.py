@@ -121,6 +121,8 @@ class _Comparing:
         try:
             self._notebook.obtain(place, place)
             return self._notebook.wait(self._run(place), f"Running in {place}")
+        except RunFailedError:  # the user has interrupted it, and means all of it
+            raise
         except CodeModeError as error:
             return one_line(f"{error.message} {error.remedy}", 300)
 

@@ -87,8 +87,11 @@ def run(notebook: Notebook, request: Request) -> None:
     """Run a workflow in a session and show what it shows."""
     given = request.given
     arguments = dict(_argument(text) for text in given.arguments)
-    workflows = notebook.storage.workflows
-    workflow = workflows.get(given.name)
+    workflow = notebook.storage.workflows.get(given.name)
+    session = notebook.obtain(given.session, given.executor)
+    place, workflows = session.executor.name, session.storage.workflows
+    if workflows is not notebook.storage.workflows:  # it was started before the storage was another
+        workflow = workflows.get(given.name)
     options = RunOptions(
         code=_call(workflow, arguments),
         session=given.session,
@@ -97,7 +100,6 @@ def run(notebook: Notebook, request: Request) -> None:
         variable=None if given.output is None else variable_name("output", given.output),
         raises=not (given.no_raise or notebook.settings.no_raise) and given.output is None,
     )
-    place = notebook.obtain(given.session, given.executor).executor.name
     if workflows.needs_consent(given.name, place):
         if not given.yes:
             _ask(workflow, place)
