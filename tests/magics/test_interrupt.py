@@ -109,8 +109,9 @@ def test_the_button_reaches_a_run_inside_an_in_process_run(stock: Kernel) -> Non
 def test_the_button_ends_work_that_is_no_run_of_a_cell(fresh: Kernel, tmp_path: Path) -> None:
     def press_once_it_runs() -> None:
         until((tmp_path / "begun").exists, "the code runs")
-        fresh.interrupt()
+        os.kill(pid, signal.SIGINT)
 
+    pid = fresh.pid()
     thread = threading.Thread(target=press_once_it_runs)
     thread.start()
     code = f"from pathlib import Path\nPath('{tmp_path}/begun').touch()\nwhile True: pass"
