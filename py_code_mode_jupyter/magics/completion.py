@@ -26,40 +26,51 @@ _PRIORITY = 200.0
 """Before all of IPython's own, which take a subcommand for a Python name."""
 
 
-def _artifacts(notebook: Notebook) -> Iterable[str]:
+def _artifacts(notebook: Notebook, words: Sequence[str]) -> Iterable[str]:
     return (info.name for info in notebook.storage.artifacts.list())
 
 
-def _recorded(notebook: Notebook) -> Iterable[str]:
+def _recorded(notebook: Notebook, words: Sequence[str]) -> Iterable[str]:
     return dict.fromkeys((*notebook.sessions.names, *(s.name for s in notebook.storage.runs.sessions())))
 
 
-def _workflows(notebook: Notebook) -> Iterable[str]:
+def _workflows(notebook: Notebook, words: Sequence[str]) -> Iterable[str]:
     return (info.name for info in notebook.storage.workflows.list())
 
 
-def _variables(notebook: Notebook) -> Iterable[str]:
+def _variables(notebook: Notebook, words: Sequence[str]) -> Iterable[str]:
     return notebook.names
 
 
-def _executors(notebook: Notebook) -> Iterable[str]:
+def _executors(notebook: Notebook, words: Sequence[str]) -> Iterable[str]:
     return EXECUTORS
 
 
-def _sessions(notebook: Notebook) -> Iterable[str]:
+def _sessions(notebook: Notebook, words: Sequence[str]) -> Iterable[str]:
     return notebook.sessions.known
 
 
-def _dependencies(notebook: Notebook) -> Iterable[str]:
+def _dependencies(notebook: Notebook, words: Sequence[str]) -> Iterable[str]:
     return notebook.storage.deps.list()
 
 
-SOURCES: Mapping[str, Callable[[Notebook], Iterable[str]]] = MappingProxyType(
+def _parameters(notebook: Notebook, words: Sequence[str]) -> Iterable[str]:
+    """Return ``name=`` for what the workflow takes that was named before."""
+    name = next((word for word in words if not word.startswith("-")), "")
+    given = {word.partition("=")[0] for word in words}
+    parameters = notebook.storage.workflows.get(name).info.parameters
+    return (f"{each.name}=" for each in parameters if each.name not in given and "**" not in str(each))
+
+
+Source = Callable[["Notebook", Sequence[str]], Iterable[str]]
+"""Returns names, given the words between the subcommand and the cursor."""
+SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         "session": _sessions,
         "executor": _executors,
         "artifact": _artifacts,
         "workflow": _workflows,
+        "parameter": _parameters,
         "recorded": _recorded,
         "variable": _variables,
         "dependency": _dependencies,
@@ -143,15 +154,15 @@ class Matcher:
 
     def _arguments(self, parser: Parser, words: Sequence[str], part: str) -> list[str]:
         if words and (action := parser.options.get(words[-1])) is not None and action.nargs is None:
-            return self._values(parser, action, part)
+            return self._values(parser, action, words, part)
         if _in_code(parser, words):
             return []
         if part.startswith("-"):
             return _left(parser, words)
         action = _positional(parser, words)
-        return [] if action is None else self._values(parser, action, part)
+        return [] if action is None else self._values(parser, action, words, part)
 
-    def _values(self, parser: Parser, action: argparse.Action, part: str) -> list[str]:
+    def _values(self, parser: Parser, action: argparse.Action, words: Sequence[str], part: str) -> list[str]:
         if action.choices is not None:
             return [str(choice) for choice in action.choices]
         kind = parser.completes.get(action.dest, "")
@@ -160,7 +171,7 @@ class Matcher:
         if kind not in SOURCES:
             return []
         try:
-            return [name for name in SOURCES[kind](self._notebook) if name.isprintable()]
+            return [name for name in SOURCES[kind](self._notebook, words) if name.isprintable()]
         except CodeModeError:  # a storage that cannot be read has nothing to offer
             return []
 

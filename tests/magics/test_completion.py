@@ -68,6 +68,15 @@ def test_an_option_is_followed_by_its_values_and_an_argument_by_the_next(board: 
     assert words(board, "%pcm start x -e con") == ["container"]
 
 
+def test_the_parameters_of_a_workflow_are_completed(board: Shell) -> None:
+    board.said(
+        "%%pcm workflows new forecast --overwrite\ndef run(days: int, *, city='Oslo', **more):\n    pass"
+    )
+    assert words(board, "%pcm workflows run forecast ") == ["days=", "city="]
+    assert words(board, "%pcm workflows run forecast days=3 c") == ["city="]
+    assert "days=" not in words(board, "%pcm workflows run nothing ")
+
+
 def test_files_are_completed_with_folders_marked(board: Shell, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code.py").touch()
@@ -97,7 +106,7 @@ def test_a_storage_that_cannot_be_used_offers_nothing(
 def test_names_that_isolated_code_made_unprintable_are_not_offered(
     board: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = dict(completion.SOURCES) | {"artifact": lambda _: ["fine", "\x1b[2J", "a\nb", "both\"'quotes"]}
+    named = dict(completion.SOURCES) | {"artifact": lambda *_: ["fine", "\x1b[2J", "a\nb", "both\"'quotes"]}
     monkeypatch.setattr(completion, "SOURCES", named)
     assert words(board, "%pcm artifacts show ") == ["fine"]
 

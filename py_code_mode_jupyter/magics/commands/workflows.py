@@ -201,7 +201,13 @@ COMMANDS = (
         do=run,
         arguments=(
             _NAME,
-            argument("arguments", nargs="*", metavar="NAME=VALUE", help="what `run` is called with"),
+            argument(
+                "arguments",
+                nargs="*",
+                completes="parameter",
+                metavar="NAME=VALUE",
+                help="what `run` is called with",
+            ),
             SESSION,
             EXECUTOR,
             TIMEOUT,
