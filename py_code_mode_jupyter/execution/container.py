@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Coroutine
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,11 @@ class ContainerExecutor(BaseExecutor):
     def _make_runner(self, storage: Storage | None, deps: Deps) -> Runner:
         assert self._environment is not None
         self._environment.broker = Broker(storage, deps, place=self.name)
-        return KernelRunner(self._environment, startup_timeout=self.config.startup_timeout)
+        return KernelRunner(
+            self._environment,
+            startup_timeout=self.config.startup_timeout,
+            make_client=attrgetter("handover"),
+        )
 
     def _settling(self) -> Coroutine[Any, Any, None] | None:
         if not self.config.fresh_per_run or self._environment is None or self._runner is None:

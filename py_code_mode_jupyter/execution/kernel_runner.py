@@ -7,24 +7,21 @@ bound, so nothing here polls, and it puts the run's value into the buffers of th
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import zmq
 from jupyter_client.session import Session as WireSession
 
 from ..codec import Buffer, encode
 from ..errors import ExecutorStartError, NotPlainError, TransferError
 from ..results import OutputSink, RunEnding, RunRequest, RunStatus
-from ..sandbox.sockets import WatchedSocket
+from ..sandbox.wire import IOPUB, SHELL
+from .kernel_client import KernelClient, SocketClient
 from .messages import ending_of, output_of
 
 if TYPE_CHECKING:
     import concurrent.futures
 
-_log = logging.getLogger(__name__)
-_MAX_MESSAGE = 512 * 2**20
 _MAX_VARIABLES = 500 * 2**20
 _AT_ONCE = 2**20
 """Bytes of a value that are decoded on the event loop; larger ones would hold it up."""
@@ -34,8 +31,6 @@ _IDLE_GRACE = 5.0
 
 class KernelEnvironment(Protocol):
     """A place that keeps one kernel of ours."""
-
-    connection: dict[str, Any]
 
     @property
     def died(self) -> concurrent.futures.Future[str]:
@@ -96,15 +91,30 @@ class _Run:
 
 
 class KernelRunner:
-    """`Runner` over a `KernelEnvironment`."""
+    """`Runner` over a `KernelEnvironment`.
 
-    def __init__(self, environment: KernelEnvironment, *, startup_timeout: float) -> None:
+    Parameters
+    ----------
+    environment
+        Where the kernel lives.
+    startup_timeout
+        Seconds until a kernel has to have answered.
+    make_client
+        Returns a way to the environment's kernel.
+    """
+
+    def __init__(
+        self,
+        environment: KernelEnvironment,
+        *,
+        startup_timeout: float,
+        make_client: Callable[[Any], KernelClient] = SocketClient,
+    ) -> None:
         self._environment = environment
         self._startup_timeout = startup_timeout
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._shell: WatchedSocket | None = None
-        self._iopub: WatchedSocket | None = None
-        self._wire = WireSession()
+        self._make_client = make_client
+        self._client: KernelClient | None = None
+        self._wire = WireSession()  # numbers the requests; whoever sends them signs them
         self._run: _Run | None = None
         self._welcome: asyncio.Future[None] | None = None
         self._closed = False
@@ -113,7 +123,7 @@ class KernelRunner:
     @property
     def alive(self) -> bool:
         """Whether a kernel is connected and has not ended."""
-        return self._shell is not None and not self._environment.died.done()
+        return self._client is not None and not self._environment.died.done()
 
     # Lifecycle
 
@@ -173,12 +183,9 @@ class KernelRunner:
     # Connection
 
     async def _connect(self) -> None:
-        connection = self._environment.connection
-        self._wire = WireSession(key=connection["key"], signature_scheme=connection["signature_scheme"])
-        self._context = zmq.Context(io_threads=1)
         self._welcome = asyncio.get_running_loop().create_future()
-        self._iopub = self._open(zmq.SUB, "iopub", self._on_iopub)
-        self._shell = self._open(zmq.DEALER, "shell", self._on_shell)
+        self._client = self._make_client(self._environment)
+        self._client.open(self._take)
         self._watch_death(self._environment.died)
         try:
             await asyncio.wait_for(self._welcome, self._startup_timeout)
@@ -189,26 +196,10 @@ class KernelRunner:
                 remedy="Raise startup_timeout, or look at the machine's load.",
             ) from None
 
-    def _open(self, kind: int, channel: str, handle: Callable[[list[zmq.Frame]], None]) -> WatchedSocket:
-        assert self._context is not None
-        connection = self._environment.connection
-        socket = self._context.socket(kind)
-        # Small marks: what waits here waits in the kernel instead, which then stops printing.
-        socket.set_hwm(64)
-        socket.setsockopt(zmq.MAXMSGSIZE, _MAX_MESSAGE)
-        if kind == zmq.SUB:
-            socket.setsockopt(zmq.SUBSCRIBE, b"")
-        socket.connect(f"{connection['transport']}://{connection['ip']}-{connection[f'{channel}_port']}")
-        return WatchedSocket(socket, handle)
-
     def _disconnect(self) -> None:
-        for socket in (self._shell, self._iopub):
-            if socket is not None:
-                socket.close()
-        self._shell = self._iopub = None
-        if self._context is not None:
-            self._context.term()
-            self._context = None
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
     def _watch_death(self, died: concurrent.futures.Future[str]) -> None:
         loop = asyncio.get_running_loop()
@@ -225,8 +216,8 @@ class KernelRunner:
         if self._welcome is not None and not self._welcome.done():
             self._welcome.set_exception(ExecutorStartError(f"The kernel ended while it started. {reason}"))
         # What it had shown before is still on its way through the socket.
-        if self._iopub is not None:
-            self._iopub.poke()
+        if self._client is not None:
+            self._client.catch_up()
         asyncio.get_running_loop().call_soon(self._end_run, reason)
 
     def _end_run(self, reason: str) -> None:
@@ -237,7 +228,7 @@ class KernelRunner:
 
     def begin(self, request: RunRequest, sink: OutputSink) -> asyncio.Future[RunEnding]:
         """Send an ``execute_request``; see `Runner.begin`."""
-        assert self._shell is not None
+        assert self._client is not None
         buffers = _encoded(request.variables)
         message = self._wire.msg("execute_request", _request_content(request))
         message["metadata"] = {"pcm": {"value": True, "variables": bool(buffers)}}
@@ -246,33 +237,24 @@ class KernelRunner:
         if self._environment.died.done():
             self._end_run(self._environment.died.result())
             return run.future
-        self._wire.send(self._shell.zmq, message, buffers=[memoryview(buffer) for buffer in buffers])
-        self._shell.poke()
+        self._client.send(message, [memoryview(buffer) for buffer in buffers])
         return run.future
 
-    def _read(self, frames: list[zmq.Frame]) -> dict[str, Any] | None:
-        """Check and unpack a message; a forged or damaged one is dropped and said in the log."""
-        try:
-            _, parts = self._wire.feed_identities(frames, copy=False)
-            return self._wire.deserialize(parts, content=True, copy=False)
-        except Exception as error:  # noqa: BLE001 - whatever arrives, the session goes on
-            _log.warning("A message that is not the kernel's was dropped: %s", error)
-            return None
-
-    def _of_run(self, message: dict[str, Any]) -> _Run | None:
-        """Return the run under way if `message` belongs to it."""
+    def _take(
+        self, channel: str, msg_type: str, parent_id: str, content: dict[str, Any], buffers: Sequence[Any]
+    ) -> None:
+        if msg_type == "iopub_welcome" and self._welcome is not None and not self._welcome.done():
+            self._welcome.set_result(None)
         run = self._run
-        parent = message.get("parent_header")
-        if run is None or run.future.done() or not isinstance(parent, dict):
-            return None
-        return run if parent.get("msg_id") == run.msg_id else None
-
-    def _on_shell(self, frames: list[zmq.Frame]) -> None:
-        message = self._read(frames)
-        if message is None or message.get("msg_type") != "execute_reply":
+        if run is None or run.future.done() or parent_id != run.msg_id:
             return
-        run, content, buffers = self._of_run(message), message["content"], message["buffers"]
-        if run is None or run.ending is not None or run.decoding is not None or not isinstance(content, dict):
+        if channel == IOPUB:
+            self._show(run, msg_type, content)
+        elif channel == SHELL and msg_type == "execute_reply":
+            self._reply(run, content, buffers)
+
+    def _reply(self, run: _Run, content: dict[str, Any], buffers: Sequence[Any]) -> None:
+        if run.ending is not None or run.decoding is not None:
             return
         if sum(map(len, buffers)) <= _AT_ONCE:
             run.replied(ending_of(content, buffers))
@@ -280,16 +262,7 @@ class KernelRunner:
         run.decoding = asyncio.ensure_future(asyncio.to_thread(ending_of, content, buffers))
         run.decoding.add_done_callback(lambda done: run.replied(done.result()))
 
-    def _on_iopub(self, frames: list[zmq.Frame]) -> None:
-        message = self._read(frames)
-        if message is None:
-            return
-        msg_type, content = message.get("msg_type"), message["content"]
-        if msg_type == "iopub_welcome" and self._welcome is not None and not self._welcome.done():
-            self._welcome.set_result(None)
-        run = self._of_run(message)
-        if run is None or not isinstance(content, dict) or not isinstance(msg_type, str):
-            return
+    def _show(self, run: _Run, msg_type: str, content: dict[str, Any]) -> None:
         if msg_type == "stream":
             name = "stderr" if content.get("name") == "stderr" else "stdout"
             run.sink.write(name, str(content.get("text", "")))

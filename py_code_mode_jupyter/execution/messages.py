@@ -5,7 +5,7 @@ Source: "Messaging in Jupyter", sections *Messages on the IOPub channel* and *Ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..codec import decode
@@ -33,7 +33,7 @@ def output_of(msg_type: str, content: Mapping[str, Any]) -> Output | None:
     return None
 
 
-def ending_of(content: Mapping[str, Any], buffers: list[Any]) -> RunEnding:
+def ending_of(content: Mapping[str, Any], buffers: Sequence[Any]) -> RunEnding:
     """Return how a run ended, from its ``execute_reply`` and the value in the reply's buffers."""
     count = content.get("execution_count")
     count = count if isinstance(count, int) else None
@@ -50,7 +50,7 @@ def ending_of(content: Mapping[str, Any], buffers: list[Any]) -> RunEnding:
     return RunEnding(status=status, exception=exception, execution_count=count)
 
 
-def _value(about: Mapping[str, Any], buffers: list[Any]) -> tuple[Any, bool]:
+def _value(about: Mapping[str, Any], buffers: Sequence[Any]) -> tuple[Any, bool]:
     """Rebuild the value; where that is not possible here, its text stands in for it."""
     text = about.get("repr")
     if buffers:

@@ -7,18 +7,19 @@ import concurrent.futures
 import contextlib
 import json
 import logging
-import math
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, final
 from urllib.parse import urlsplit
 
 from ...errors import ContainerLostError, ContainerRefusedError, ExecutorStartError
 from ...sandbox.wire import CONTROL, IOPUB, SHELL, STDIN, WireError
 from .filtering import Filter, Message
+from .handover import Handover
 from .link import Link
 from .loop import LoopThread
-from .relay import PATIENCE, Relay, parse_object
+from .relay import Relay, parse_object
 from .tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -41,39 +42,40 @@ class Connection:
     Parameters
     ----------
     local
-        Where the local sockets are to be, as in a Jupyter connection file.
+        Where local sockets are to be, as in a Jupyter connection file; None: a session in this process is the
+        one client, and takes messages from `clients`. Otherwise clients are shown why a kernel ended that
+        nobody wanted to end.
     screen
         Lets the harmless part of the kernel's messages through.
     serve
         Answers the requests on the kernel's private channel.
-    shows_death
-        Whether clients are shown why a kernel ended that nobody wanted to end.
 
     Attributes
     ----------
+    clients
+        The way to whoever uses the kernel.
     died
         Resolves with a sentence when the kernel that was last adopted has ended.
     """
 
-    def __init__(
-        self, local: dict[str, Any], screen: Filter, serve: Serve, *, shows_death: bool = False
-    ) -> None:
+    def __init__(self, local: dict[str, Any] | None, screen: Filter, serve: Serve) -> None:
         self.died: concurrent.futures.Future[str] = concurrent.futures.Future()
         self._screen = screen
         self._serve = serve
-        self._shows_death = shows_death
+        self._shows_death = local is not None
         self._link: Link | None = None
         self._tunnel: Tunnel | None = None
         self._ended_tunnels: list[Tunnel] = []
         self._generation = 0
         self._last_death: tuple[object, str] = None, ""
         self._thread = LoopThread()
-        self._relay = self._thread.begin(self._open_relay(local)).result()
+        self.clients: Relay | Handover = self._thread.begin(self._open_clients(local)).result()
 
-    async def _open_relay(self, local: dict[str, Any]) -> Relay:
-        # A session's one client misses nothing: the code waits instead.
-        patience = PATIENCE if self._shows_death else math.inf
-        relay = Relay(local, self._to_container, self._on_full, patience=patience)
+    async def _open_clients(self, local: dict[str, Any] | None) -> Relay | Handover:
+        if local is None:
+            soon = self._thread.soon
+            return Handover(partial(soon, self._to_container), partial(soon, self._on_full))
+        relay = Relay(local, self._to_container, self._on_full)
         relay.open()
         return relay
 
@@ -153,11 +155,11 @@ class Connection:
         self._generation = generation if isinstance(generation, int) else 0
         self.died = concurrent.futures.Future()
         self._screen.forget()
-        self._relay.forget_requests()
+        self.clients.forget_requests()
         await self._drop_tunnel()
         self._tunnel = Tunnel(link, self._generation, self._serve, self._on_nonsense)
-        self._relay.is_alive = True
-        self._relay.show()
+        self.clients.is_alive = True
+        self.clients.show()
         if self._last_death[0] == self._generation:  # before we knew its number
             self.die(self._last_death[1])
         if link.lost.done():
@@ -231,15 +233,14 @@ class Connection:
         if passing is None:
             return
         for note in passing.notes:
-            self._relay.publish("stream", {"name": "stderr", "text": f"{note}\n"}, passing.parent)
+            self.clients.publish("stream", {"name": "stderr", "text": f"{note}\n"}, passing.parent)
         if passing.channel:
-            with contextlib.suppress(ValueError):  # not JSON that every reader understands
-                self._relay.deliver(channel, str(parent.get("msg_id")), passing.parts())
+            self.clients.deliver(passing, sum(map(len, parts)))
 
     def _too_large(self, size: int, parent: dict[str, Any]) -> bytes:
         """Say that a message was dropped, and return what a client that waits for it gets instead."""
         text = f"{size / 2**20:,.0f} MiB in one message; {_LARGEST_CONTENT // 2**20} may pass"
-        self._relay.publish("stream", {"name": "stderr", "text": f"[not shown: {text}]\n"}, parent)
+        self.clients.publish("stream", {"name": "stderr", "text": f"[not shown: {text}]\n"}, parent)
         error = {"status": "error", "ename": "MessageTooLarge", "evalue": text, "traceback": []}
         return json.dumps(error).encode()
 
@@ -264,17 +265,17 @@ class Connection:
 
     def _end_unwanted(self, reason: str) -> None:
         """Take note that the kernel has ended, and say why where its code was running."""
-        if self._shows_death and not self.died.done() and not self._relay.is_leaving:
+        if self._shows_death and not self.died.done() and not self.clients.is_leaving:
             _log.warning("The kernel of a container has ended: %s", reason)
             text = f"{reason} Its variables are lost.\n"
-            self._relay.publish("stream", {"name": "stderr", "text": text}, self._relay.current_run)
+            self.clients.publish("stream", {"name": "stderr", "text": text}, self.clients.current_run)
         self.die(reason)
 
     # The end
 
     def die(self, reason: str) -> None:
         """Take note that the kernel has ended."""
-        self._relay.is_alive = False
+        self.clients.is_alive = False
         if not self.died.done():
             self.died.set_result(reason)
 
@@ -297,13 +298,13 @@ class Connection:
     def close(self) -> None:
         """End everything. It blocks."""
         self.drop()
-        self._thread.begin(self._close_relay()).result()
+        self._thread.begin(self._close_clients()).result()
         self._thread.stop()
         for tunnel in self._ended_tunnels:
             tunnel.join()
 
-    async def _close_relay(self) -> None:
-        self._relay.close()
+    async def _close_clients(self) -> None:
+        self.clients.close()
 
 
 async def _within(work: Coroutine[Any, Any, _T], seconds: float) -> _T:

@@ -21,13 +21,12 @@ from ...errors import (
     ExecutorStartError,
     UnsupportedCapabilityError,
 )
-from ..folder import OwnedFolder
-from ..process import ipc_connection
 from ..reporting import report
 from . import images, reaper
 from .connection import WORD, Connection
 from .engine import Engine
 from .filtering import Filter
+from .handover import Handover
 from .options import PORT, chosen_variables, container_options, first_line, limits_of
 
 if TYPE_CHECKING:
@@ -62,8 +61,6 @@ class ContainerEnvironment:
     ----------
     broker
         Answers the kernel's requests; set before `start`.
-    connection
-        The connection information of the local sockets, as in a Jupyter connection file.
     container
         The container's id, empty where it is not ours.
     measured
@@ -79,13 +76,11 @@ class ContainerEnvironment:
     ) -> None:
         self.config = config
         self.broker: Broker | None = None
-        self.connection: dict[str, Any] = {}
         self.container = ""
         self.measured: dict[str, Any] = {}
         self._is_session = is_session
         self._extra = frozenset(extra_mime_types)
         self._never: concurrent.futures.Future[str] = concurrent.futures.Future()
-        self._folder: OwnedFolder | None = None
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._stream: socket.socket | None = None
@@ -111,6 +106,13 @@ class ContainerEnvironment:
         """How the kernel ended, None while it runs."""
         return 1 if self.died.done() else None
 
+    @property
+    def handover(self) -> Handover:
+        """The way to the kernel for a session in this process."""
+        clients = self._connected().clients
+        assert isinstance(clients, Handover)
+        return clients
+
     # Making
 
     async def start(
@@ -121,7 +123,7 @@ class ContainerEnvironment:
         Parameters
         ----------
         connection
-            Where the local sockets are to be; None: in a folder of their own, with a random key.
+            Where local sockets are to be, as in a Jupyter connection file; None: there is `handover`.
         environ
             The host's environment variables to choose from; None: this process's.
 
@@ -166,17 +168,10 @@ class ContainerEnvironment:
 
     def _prepare(self, connection: dict[str, Any] | None) -> None:
         """Make what outlives containers. It blocks."""
-        if connection is None:
-            self._folder = OwnedFolder(None)
-            self._folder.create()
-            connection = ipc_connection(self._folder.sockets())
-        self.connection = connection
         online = not self.config.network_disabled
         screen = Filter(online=online, extra=self._extra, is_on=self.config.filter_output)
         assert self.broker is not None
-        self._connection = Connection(
-            connection, screen, self.broker.answer, shows_death=not self._is_session
-        )
+        self._connection = Connection(connection, screen, self.broker.answer)
 
     async def _launch(self) -> None:
         """Make a container that has all it is to have; one that has not is removed."""
@@ -354,7 +349,7 @@ class ContainerEnvironment:
         await self._off_loop(self._close)
 
     def _close(self) -> None:
-        connection, engine, folder = self._connection, self._engine, self._folder
+        connection, engine = self._connection, self._engine
         for call in self.on_close:
             call()
         try:
@@ -363,14 +358,12 @@ class ContainerEnvironment:
             # It ends with our end of the stream, and the engine removes it when it can.
             _log.warning("A container could not be removed: %s `jupyter pcm reap` looks for it.", error)
         finally:
-            self._connection = self._engine = self._folder = None
+            self._connection = self._engine = None
             if connection is not None:
                 self._never = connection.died
                 connection.close()
             if engine is not None:
                 engine.close()
-            if folder is not None:
-                folder.remove()
 
     # Packages
 

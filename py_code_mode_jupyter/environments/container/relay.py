@@ -16,13 +16,16 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import zmq
 from jupyter_client.session import Session
 
 from ...sandbox.sockets import WatchedSocket, send_now
 from ...sandbox.wire import CONTROL, IOPUB, SHELL, STDIN
+
+if TYPE_CHECKING:
+    from .filtering import Message
 
 _log = logging.getLogger(__name__)
 _DELIMITER = b"<IDS|MSG>"
@@ -194,8 +197,13 @@ class Relay:
 
     # From the container
 
-    def deliver(self, channel: str, parent_id: str, parts: Sequence[Any]) -> None:
-        """Pass on a message (header to buffers) to whoever asked for it, or publish it."""
+    def deliver(self, message: Message, _size: int) -> None:
+        """Pass on a message to whoever asked for it, or publish it."""
+        channel, parent_id = message.channel, str(message.parent.get("msg_id"))
+        try:
+            parts = message.parts()
+        except ValueError:  # not JSON that every reader understands
+            return
         signed = [_DELIMITER, self.session.sign([bytes(part) for part in parts[:4]]), *parts]
         if channel == IOPUB:
             self._publish(signed)
