@@ -71,7 +71,7 @@ class Handover:
         self.close()
         self._loop, self._take = asyncio.get_running_loop(), take
         # What a socket says when it is connected (JEP 65).
-        self._loop.call_soon(take, IOPUB, "iopub_welcome", "", {}, ())
+        self._put((IOPUB, "iopub_welcome", "", {}, ()), _EACH)
 
     def close(self) -> None:
         """Hand over nothing more; what waits is dropped."""
