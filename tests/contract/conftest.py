@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from py_code_mode_jupyter import FileStorage, Session
 from py_code_mode_jupyter.execution import (
@@ -42,7 +43,16 @@ def _container_config(fields: dict[str, Any], **others: Any) -> ContainerConfig:
 NEEDS = {name: [pytest.mark.needs("docker")] for name in PLACES if name.startswith("container")}
 
 
-@pytest.fixture(params=[pytest.param(name, marks=NEEDS.get(name, [])) for name in PLACES])
+REMEMBER = "_new = dict(globals())"
+AS_NEW = """
+for _name in [name for name in globals() if name not in _new and not name.startswith("_")]:
+    del globals()[_name]
+globals().update(_new)
+"""
+"""Gives a session's code the variables again that it began with."""
+
+
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=NEEDS.get(name, [])) for name in PLACES])
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes an executor of the place, with fields of its configuration."""
     if request.param in NEEDS:
@@ -53,7 +63,11 @@ def make(request: pytest.FixtureRequest) -> Make:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> FileStorage:
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> FileStorage:
+    """The storage of the session, or of those that the test makes."""
+    if "used_session" in request.fixturenames:
+        found: FileStorage = request.getfixturevalue("used_session").storage
+        return found
     return FileStorage(base_path=tmp_path / "storage")
 
 
@@ -62,6 +76,34 @@ async def session(make: Make, storage: FileStorage) -> AsyncIterator[Session]:
     """A running session of the place, closed afterwards."""
     async with Session(storage, make()) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting_session(make: Make, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Session]:
+    """One running session for a module, whose tests share an event loop."""
+    storage = FileStorage(base_path=tmp_path_factory.mktemp("storage"))
+    with contextlib.chdir(tmp_path_factory.mktemp("work")):
+        running = Session(storage, make())
+        await running.start()
+    yield running
+    await running.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def used_session(lasting_session: Session) -> AsyncIterator[Session]:
+    """The session that other tests have used, with the variables of a new one, and an empty storage.
+
+    Starting one for each test would take longer than the tests do. Modules that can do with it say so.
+    """
+    if (await lasting_session.run(AS_NEW)).exception is not None:
+        assert (await lasting_session.run(REMEMBER)).is_ok
+    yield lasting_session
+    storage = lasting_session.storage
+    for store in (storage.artifacts, storage.workflows):
+        for name in [info.name for info in store.list()]:
+            store.delete(name)
+    for name in storage.deps.list():
+        storage.deps.remove(name)
 
 
 @pytest.fixture

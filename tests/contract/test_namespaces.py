@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
     from py_code_mode_jupyter import FileStorage
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def session(used_session: Session) -> Session:
+    return used_session
+
 
 async def test_an_artifact_saved_by_code_is_in_the_storage(session: Session, storage: FileStorage) -> None:
     code = """

@@ -217,6 +217,14 @@ for i in range(2000):
     assert "bytes of output dropped" in str(session.last_result)
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def session(used_session: Session) -> Session:
+    return used_session
+
+
 async def test_the_bound_counts_bytes_and_cuts_between_characters(open_session: Callable[..., Any]) -> None:
     async with open_session(max_output=1000) as session:
         result = await session.run("print('\u20ac' * 1000, end='')")

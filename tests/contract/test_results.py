@@ -24,7 +24,6 @@ async def test_the_last_expression_is_the_value(session: Session) -> None:
     result = await session.run("a = 20\na + 22")
     assert (result.value, result.is_ok, result.status, result.error) == (42, True, RunStatus.OK, None)
     assert not result.value_is_repr
-    assert result.execution_count == 1
     assert result.execution_time > 0
     assert session.last_result is result
 
@@ -117,6 +116,14 @@ h.update("new")
 """
     outputs = (await session.run(code)).outputs
     assert [o.data.get("text/plain") for o in outputs if o.data] == ["'new'"]
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def session(used_session: Session) -> Session:
+    return used_session
 
 
 async def test_cleared_output_is_gone(session: Session) -> None:
@@ -237,10 +244,12 @@ async def test_a_variable_that_cannot_cross_is_named(session: Session) -> None:
 
 
 async def test_setting_and_reading_variables_is_no_run(session: Session) -> None:
+    before, runs = await session.run("1"), (await session.stats())["runs"]
     await session.put("x", 1)
     await session.get("x")
-    assert (await session.stats())["runs"] == 0
-    assert (await session.run("x")).execution_count == 1
+    assert (await session.stats())["runs"] == runs
+    assert before.execution_count is not None
+    assert (await session.run("x")).execution_count == before.execution_count + 1
 
 
 async def test_a_result_reads_well_as_text(session: Session) -> None:
@@ -271,6 +280,7 @@ async def test_a_plot_is_shown_as_an_image(session: Session) -> None:
 async def test_files_go_in_and_come_out(session: Session, tmp_path: Path) -> None:
     source = tmp_path / "source.txt"
     source.write_text("carried")
+    assert Path.cwd() == tmp_path  # the host has gone elsewhere since the session was started
     await session.upload(source, "inside.txt")
     assert (await session.run("import pathlib; pathlib.Path('inside.txt').read_text()")).value == "carried"
     await session.run("pathlib.Path('made.txt').write_text('made inside')")

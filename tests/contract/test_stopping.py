@@ -70,6 +70,14 @@ while True:
         assert (await session.run("1")).state_preserved
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def session(used_session: Session) -> Session:
+    return used_session
+
+
 async def test_a_c_call_that_cannot_be_stopped_is_given_up_and_said(open_session: Callable[..., Any]) -> None:
     # Opening a pipe that nobody writes to blocks in a C call. A process of its own is woken by SIGINT; in
     # this process a thread is not, and giving it up is all that can be done.

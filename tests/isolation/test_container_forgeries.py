@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 from py_code_mode_jupyter import RunStatus
 from py_code_mode_jupyter.environments import requests
+from py_code_mode_jupyter.environments.container import files
+from py_code_mode_jupyter.errors import TransferError
 
 from .test_container_attacks import is_unharmed
 
@@ -166,9 +169,33 @@ os.mkfifo("/work/fifo")
 async def test_a_file_without_end_is_not_taken_whole(container: Open, tmp_path: Any) -> None:
     async with container(memory_limit="512m") as session:
         await session.run("open('/work/sparse', 'wb').truncate(2**40)")
-        with pytest.raises(Exception, match="larger than"):
+        with pytest.raises(TransferError, match="larger than"):
             await session.download("sparse", tmp_path / "got")
-        assert [*tmp_path.glob("got*")] == []
+        assert [*tmp_path.iterdir()] == []
+
+
+class Liar:
+    """An environment whose container says that a file is small, and sends it for ever.
+
+    In place of a real one: the size is the supervisor's word, which executed code cannot change.
+    """
+
+    sent = 0
+
+    def ask(self, _op: str, *, size: int, **_: Any) -> tuple[dict[str, Any], bytes]:
+        self.sent += size
+        return {"size": 1}, bytes(size)
+
+
+def test_a_file_that_is_larger_than_it_was_said_to_be_is_not_taken_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_LARGEST", 2**20)
+    liar = Liar()
+    with pytest.raises(TransferError, match="larger than"):
+        files.download(liar, "x", tmp_path / "got")  # type: ignore[arg-type]
+    assert liar.sent < 2 * 2**20
+    assert [*tmp_path.iterdir()] == []
 
 
 async def test_what_is_written_to_the_log_is_bounded(container: Open) -> None:

@@ -48,12 +48,14 @@ def download(environment: ContainerEnvironment, path: str, target: Path) -> None
     try:
         with making.open("xb") as file:
             while True:
-                _, data = environment.ask("read", path=path, offset=file.tell(), size=_SLICE)
+                about, data = environment.ask("read", path=path, offset=file.tell(), size=_SLICE)
                 file.write(data)
+                # A size that is said spares the copying; what comes counts.
+                said = about.get("size")
+                if file.tell() > _LARGEST or (isinstance(said, int) and said > _LARGEST):
+                    raise ContainerRefusedError("it is larger than 1 GiB")
                 if len(data) < _SLICE:
                     break
-                if file.tell() > _LARGEST:
-                    raise ContainerRefusedError("it is larger than 1 GiB")
         making.replace(target)
     except _FAILURES as error:
         making.unlink(missing_ok=True)

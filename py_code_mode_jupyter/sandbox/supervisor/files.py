@@ -19,8 +19,8 @@ class FileError(Exception):
     """The path leads elsewhere, or the file cannot be read or written."""
 
 
-def read(root: str, path: str, offset: int, size: int) -> bytes:
-    """Return up to `size` bytes of a file, from `offset` on."""
+def read(root: str, path: str, offset: int, size: int) -> tuple[int, bytes]:
+    """Return how large a file is, and up to `size` bytes of it, from `offset` on."""
     folder, name = _parent(root, path)
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
@@ -29,9 +29,10 @@ def read(root: str, path: str, offset: int, size: int) -> bytes:
     finally:
         os.close(folder)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode):
             raise FileError(f"{path!r} is not a file")
-        return os.pread(fd, size, offset)
+        return about.st_size, os.pread(fd, size, offset)
     finally:
         os.close(fd)
 

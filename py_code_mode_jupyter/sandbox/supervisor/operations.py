@@ -127,7 +127,9 @@ class Operations:
     async def _read(self, params: Params, _: Payloads) -> Answer:
         size = min(_take(params, "size", int), CHUNK)
         path, offset = _take(params, "path", str), _take(params, "offset", int)
-        return {}, await self.place.off_loop(files.read, self._root(), path, max(offset, 0), max(size, 0))
+        read = self.place.off_loop(files.read, self._root(), path, max(offset, 0), max(size, 0))
+        whole, data = await read
+        return {"size": whole}, data
 
     async def _write(self, params: Params, payloads: Payloads) -> Answer:
         path, unfinished = _take(params, "path", str), _take(params, "unfinished", str)
