@@ -85,6 +85,7 @@ async def lasting_session(make: Make, tmp_path_factory: pytest.TempPathFactory) 
     with contextlib.chdir(tmp_path_factory.mktemp("work")):
         running = Session(storage, make())
         await running.start()
+        assert (await running.run(REMEMBER)).is_ok
     yield running
     await running.close()
 
