@@ -89,10 +89,11 @@ class SessionPanel(Panel):
 
     def _make(self) -> None:
         self._table = html()
-        self._choice = w.Dropdown(
+        # Buttons, and no list: JupyterLab takes the arrow keys for itself while a list has the focus.
+        self._choice = w.ToggleButtons(
             description="Session",
             tooltip="The session that the buttons mean",
-            style={"description_width": "auto"},
+            style={"description_width": "auto", "button_width": "auto"},
         )
         self._choice.observe(self._choice_changed, "value")
         self._code = w.Textarea(
@@ -122,7 +123,8 @@ class SessionPanel(Panel):
         return (
             html(markup.title("Sessions")),
             self._table,
-            bar(self._choice, self._interrupt, *self._buttons.values()),
+            self._choice,
+            bar(self._interrupt, *self._buttons.values()),
             self._confirmation,
             self._code,
             bar(self._run, self._isolation),
@@ -182,6 +184,7 @@ class SessionPanel(Panel):
         self._table.value = session_table(rows, chosen.name if chosen else None)
         for part in (self._code, self._choice, self._run, self._interrupt, *self._buttons.values()):
             part.disabled = chosen is None
+        show(self._choice, len(rows) > 1)
         if chosen is None:
             self._confirmation.withdraw()
         else:

@@ -79,6 +79,11 @@ class StoragePanel(Panel):
         )
         self._names = w.Select(description="Names", rows=_ROWS, options=[])
         self._names.add_class("pcm-list").add_class("pcm-hidden-label")
+        # JupyterLab takes the arrow keys for itself while a list has the focus.
+        self._next = button("Next", "Choose the next in the list", partial(self._step, 1), icon="arrow-down")
+        self._previous = button(
+            "Previous", "Choose the one before in the list", partial(self._step, -1), icon="arrow-up"
+        )
         self._download = button(
             "Download", "Save the file of the chosen artifact", self._download_pressed, icon="download"
         )
@@ -101,7 +106,7 @@ class StoragePanel(Panel):
             html(markup.title("Storage", getattr(self._storage, "base_path", ""))),
             bar(self._kind, self._filter, self._count),
             self._names,
-            bar(self._download, self._approve, self._delete),
+            bar(self._previous, self._next, self._download, self._approve, self._delete),
             self._confirmation,
             self._message,
             self._preview,
@@ -169,6 +174,7 @@ class StoragePanel(Panel):
     def _enable(self) -> None:
         chosen = self._chosen
         self._download.disabled = self._delete.disabled = chosen is None
+        self._next.disabled = self._previous.disabled = not self._items
         is_workflow = self._kind.value == _WORKFLOWS and chosen is not None
         self._approve.disabled = not (is_workflow and self._store.needs_consent(chosen.name, _LEAST_ISOLATED))
 
@@ -222,6 +228,13 @@ class StoragePanel(Panel):
     def _clear(self) -> None:
         self._say("")
         self._confirmation.withdraw()
+
+    def _step(self, by: int) -> None:
+        with self._guarded():
+            names = [*self._items]
+            if names:
+                here = names.index(self._names.value) if self._names.value in self._items else min(-by, 0)
+                self._names.value = names[(here + by) % len(names)]
 
     def _download_pressed(self) -> None:
         with self._guarded():

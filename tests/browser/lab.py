@@ -151,8 +151,8 @@ class Lab:
 
 
 @contextlib.contextmanager
-def running(folder: Path, log: Path, *options: str) -> Iterator[int]:
-    """Run JupyterLab over a folder; yields its port."""
+def running(folder: Path, log: Path, *options: str, program: str = "jupyterlab") -> Iterator[int]:
+    """Run JupyterLab, or another program that is like it, over a folder; yields its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -162,7 +162,7 @@ def running(folder: Path, log: Path, *options: str) -> Iterator[int]:
     settings = Path(environ["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab/apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(NO_NEWS))
-    command = [sys.executable, "-m", "jupyterlab", "--allow-root", "--no-browser"]
+    command = [sys.executable, "-m", program, "--allow-root", "--no-browser"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [

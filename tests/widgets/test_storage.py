@@ -74,6 +74,19 @@ def test_the_filter_finds_parts_of_names_and_descriptions(panel: StoragePanel, s
     assert "Nothing matches the filter." in shown(panel)
 
 
+def test_the_buttons_go_through_the_list_and_around_its_end(
+    panel: StoragePanel, storage: FileStorage
+) -> None:
+    for name in ("c", "b", "a"):
+        storage.artifacts.save(name, 1)
+    until(lambda: len(names(panel)) == 3, "three are listed")
+    seen = []
+    for label in ("Next", "Next", "Next", "Next", "Previous"):
+        press(panel, label)
+        seen.append(part(panel, "Names").value)
+    assert seen == ["a", "b", "c", "a", "c"]
+
+
 def test_a_table_is_shown_with_its_text_escaped_and_its_size(
     panel: StoragePanel, storage: FileStorage
 ) -> None:
