@@ -19,8 +19,9 @@ from .watch import WATCH
 class Panel(w.VBox):
     """A box of widgets that belongs together and ends together.
 
-    A panel that is displayed is called once a second (`_look`); how often it is displayed is counted by
-    the page. Its methods may be called from any thread: handlers come from the kernel's subshells.
+    A panel whose content changes by itself (`changes`) is asked to look at it once a second (`_look`),
+    while it is displayed; how often it is displayed is counted by the page. Its methods may be called
+    from any thread: handlers come from the kernel's subshells.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ class Panel(w.VBox):
         A class for the style sheet.
     """
 
+    changes = False
+
     def __init__(self, children: Sequence[w.Widget], *, kind: str) -> None:
         self._lock = threading.RLock()
         self._is_closed = False
@@ -38,9 +41,10 @@ class Panel(w.VBox):
         self.add_class(f"pcm-{kind}")
         for widget in family(self):
             _answer_on_any_shell(widget)
-        # Counting begins with a number; the page adds one for each view, and takes it away again.
-        self._view_count = 0
-        self.observe(self._view_count_changed, "_view_count")
+        if self.changes:
+            # Counting begins with a number; the page adds one for each view, and takes it away again.
+            self._view_count = 0
+            self.observe(self._view_count_changed, "_view_count")
 
     @property
     def is_closed(self) -> bool:

@@ -61,6 +61,8 @@ class SessionPanel(Panel):
         `submit` is None and no loop runs.
     """
 
+    changes = True
+
     def __init__(
         self,
         sessions: Callable[[], Sequence[Session]],
@@ -95,11 +97,14 @@ class SessionPanel(Panel):
             tooltip="The session that the buttons mean",
             style={"description_width": "auto", "button_width": "auto"},
         )
+        self._choice.add_class("pcm-hidden-label")
         self._choice.observe(self._choice_changed, "value")
         self._code = w.Textarea(
             description="Code to run in the chosen session",
             placeholder="Code to run in the chosen session",
             rows=3,
+            # Sent once, when it loses the focus: each key by itself could arrive after the click on Run.
+            continuous_update=False,
         )
         self._code.add_class("pcm-code").add_class("pcm-hidden-label")
         self._run = button(
@@ -123,8 +128,7 @@ class SessionPanel(Panel):
         return (
             html(markup.title("Sessions")),
             self._table,
-            self._choice,
-            bar(self._interrupt, *self._buttons.values()),
+            bar(self._choice, self._interrupt, *self._buttons.values()),
             self._confirmation,
             self._code,
             bar(self._run, self._isolation),
@@ -296,7 +300,7 @@ class SessionPanel(Panel):
             self._confirmation.ask(question, word, lambda: self._end_session(word, session, name))
 
     def _end_session(self, word: str, session: Session, name: str) -> None:
-        work = {"Reset": session.reset, "Restart": getattr(session, "restart", None)}.get(word)
+        work = {"Reset": session.reset, "Restart": session.restart}.get(word)
         self._say(markup.note(f"{word}: {name} …"))
         done = f"{_DONE[word]} {name}."
         self._begin(self._do(work() if work is not None else self._stop_session(session), done))

@@ -51,6 +51,8 @@ class StoragePanel(Panel):
         It is no storage.
     """
 
+    changes = True
+
     def __init__(self, storage: Storage) -> None:
         if not hasattr(storage, "artifacts"):
             remedy = "Give e.g. FileStorage('./data')."
