@@ -42,6 +42,7 @@ class Journal:
         self._presence: Presence | None = None
         self._limits: dict[str, Any] = {}
         self._deps: frozenset[str] = frozenset()
+        self._watchers: list[Callable[[], object]] = []
         self._is_used = False
         self.id = uuid.uuid4().hex
 
@@ -89,7 +90,31 @@ class Journal:
         """Record a run that takes place within; call what is yielded with its result."""
         if self._recorder is None:  # the executor will refuse
             return contextlib.nullcontext(lambda _: None)
-        return self._recorder.recorded(code, variables, replay_of=replay_of)
+        return self._noticed(self._recorder.recorded(code, variables, replay_of=replay_of))
+
+    @contextlib.contextmanager
+    def _noticed(self, recorded: contextlib.AbstractContextManager[Finish]) -> Iterator[Finish]:
+        """Tell those who watch that a run begins, and that it has ended."""
+        self._tell()
+        try:
+            with recorded as finish:
+                yield finish
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        for notice in [*self._watchers]:
+            notice()
+
+    def watch(self, notice: Callable[[], object]) -> None:
+        """Call `notice`, which must not wait, on the session's loop when a run begins and when it ends."""
+        if notice not in self._watchers:
+            self._watchers.append(notice)
+
+    def unwatch(self, notice: Callable[[], object]) -> None:
+        """Call `notice` no more."""
+        with contextlib.suppress(ValueError):
+            self._watchers.remove(notice)
 
     def mark_fresh(self, what: str) -> None:
         """Record that nothing is left of what ran before."""

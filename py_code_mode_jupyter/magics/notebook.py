@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 
@@ -20,6 +20,7 @@ from .sessions import NotebookSessions
 if TYPE_CHECKING:
     from ..session import Session
     from ..storage import FileStorage
+    from ..widgets.panel import Panel
 
 _T = TypeVar("_T")
 
@@ -55,6 +56,7 @@ class Notebook:
         self.settings = settings
         self.background = Background("pcm-magic")
         self.sessions: NotebookSessions = NotebookSessions(self.defaults)
+        self.panels = OpenPanels()
         self._lifetime = Lifetime(self.close_sessions)
 
     def defaults(self, executor: str) -> Mapping[str, Any]:
@@ -169,8 +171,29 @@ class Notebook:
         self._lifetime.end()
 
     def close_sessions(self) -> None:
-        """Close every session and end the thread they lived on."""
+        """Close every session, the panels that show them, and end the thread they lived on."""
+        self.panels.close()
         self.background.close(self.sessions.close, timeout=self.settings.closing_timeout)
+
+
+@final
+class OpenPanels:
+    """The panels of a notebook that are open. They would ask for sessions for as long as they are seen."""
+
+    def __init__(self) -> None:
+        self._panels: list[Panel] = []
+
+    def __iter__(self) -> Iterator[Panel]:
+        return iter([*self._panels])
+
+    def add(self, panel: Panel) -> None:
+        """Remember a panel, to close it."""
+        self._panels.append(panel)
+
+    def close(self) -> None:
+        """Close them all; they leave the page."""
+        while self._panels:
+            self._panels.pop().close()
 
 
 async def reporting(work: Coroutine[Any, Any, _T], progress: Progress) -> _T:

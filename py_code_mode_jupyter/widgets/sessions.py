@@ -17,6 +17,7 @@ import ipywidgets as w
 
 from ..display import SessionRow, SessionTable
 from ..errors import CodeModeError, ConfigurationError
+from ..session import Session
 from . import markup
 from .confirm import Confirmation
 from .live import LiveOutput
@@ -26,14 +27,13 @@ from .rows import EMPTY, Meter, Row, named, session_table, unmeasured
 
 if TYPE_CHECKING:
     from ..results import ExecutionResult
-    from ..session import Session
     from ..storage import Storage
     from .harmless import PageOutput
 
 _log = logging.getLogger(__name__)
 _FIRST_LOOK = 1.0
 """Seconds that opening waits for the first figures."""
-Stop: TypeAlias = Callable[["Session"], Coroutine[Any, Any, object]]
+Ending: TypeAlias = Callable[["Session"], Coroutine[Any, Any, object]]
 Submit: TypeAlias = Callable[[Coroutine[Any, Any, Any]], "Future[Any]"]
 
 
@@ -52,8 +52,8 @@ class SessionPanel(Panel):
         Runs a coroutine on the sessions' loop; None: they live on the loop that runs now.
     storage
         The storage of the sessions.
-    stop
-        Stops a session, for whoever keeps a list of them; None: closes it.
+    stop, restart
+        Stop and restart a session, for whoever keeps a list of them; None: the session's own methods.
 
     Raises
     ------
@@ -69,12 +69,17 @@ class SessionPanel(Panel):
         *,
         submit: Submit | None = None,
         storage: Storage | None = None,
-        stop: Stop | None = None,
+        stop: Ending | None = None,
+        restart: Ending | None = None,
     ) -> None:
         self._sessions = sessions
         self._submit = submit if submit is not None else _here()
         self._storage = storage
-        self._stop_session: Stop = stop if stop is not None else _close
+        self._endings = {
+            "Reset": Session.reset,
+            "Restart": restart if restart is not None else Session.restart,
+            "Stop": stop if stop is not None else Session.close,
+        }
         self._meter = Meter()
         self._rows: tuple[Row, ...] = ()
         self._looking: Future[Any] | None = None
@@ -82,7 +87,7 @@ class SessionPanel(Panel):
         self._live: dict[int, tuple[PageOutput, ...]] = {}
         self._ready: tuple[ExecutionResult | None, tuple[PageOutput, ...]] = (None, ())
         self._names: dict[str, Session] = {}
-        self._is_listing = False
+        self._is_listing = self._is_stale = False
         self._make()
         super().__init__(self._parts(), kind="sessions")
         self._first_look(waits=submit is not None)
@@ -140,15 +145,20 @@ class SessionPanel(Panel):
     # Looking
 
     def _first_look(self, *, waits: bool) -> None:
-        self._names = named(self._sessions())
+        self._know(named(self._sessions()))
         self._rows = tuple(unmeasured(name, one) for name, one in self._names.items())
-        self._list()
         self._look()
         if waits and self._looking is not None:
             try:
                 self._looking.result(_FIRST_LOOK)
             except (CodeModeError, TimeoutError, CancelledError):
                 pass  # the panel fills itself when they answer
+
+    def _notice(self) -> None:
+        """Look at once: a run begins or has ended."""
+        if self._view_count:
+            self._is_stale = True
+            self._look()
 
     def _look(self) -> None:
         with self._lock:
@@ -161,13 +171,24 @@ class SessionPanel(Panel):
             self._looking = self._begin(self._measure())
 
     async def _measure(self) -> None:
-        names = named(self._sessions())
-        rows = await self._meter.rows(names)
-        with self._lock:
-            if not self._is_closed:
-                self._names = names
-                self._list()
-                self._paint(rows)
+        self._is_stale = True
+        while self._is_stale and not self._is_closed:
+            self._is_stale = False
+            names = named(self._sessions())
+            rows = await self._meter.rows(names)
+            with self._lock:
+                if not self._is_closed:
+                    self._know(names)
+                    self._paint(rows)
+
+    def _know(self, names: dict[str, Session]) -> None:
+        before, self._names = self._names, names
+        for session in before.values():
+            if session not in names.values():
+                session.journal.unwatch(self._notice)
+        for session in names.values():
+            session.journal.watch(self._notice)
+        self._list()
 
     def _list(self) -> None:
         """Offer the sessions there are, and keep the chosen one if it is still there."""
@@ -300,10 +321,8 @@ class SessionPanel(Panel):
             self._confirmation.ask(question, word, lambda: self._end_session(word, session, name))
 
     def _end_session(self, word: str, session: Session, name: str) -> None:
-        work = {"Reset": session.reset, "Restart": session.restart}.get(word)
         self._say(markup.note(f"{word}: {name} …"))
-        done = f"{_DONE[word]} {name}."
-        self._begin(self._do(work() if work is not None else self._stop_session(session), done))
+        self._begin(self._do(self._endings[word](session), f"{_DONE[word]} {name}."))
 
     async def _do(self, work: Coroutine[Any, Any, object], done: str) -> None:
         await work
@@ -317,7 +336,9 @@ class SessionPanel(Panel):
                 future.cancel()
         self._choice.unobserve_all()
         self._live.clear()
-        self._names.clear()
+        for session in self._names.values():
+            session.journal.unwatch(self._notice)
+        self._names = {}
 
     def fallback(self) -> tuple[str, str]:
         """Return text and HTML for where widgets are not shown."""
@@ -348,10 +369,6 @@ def _plain_row(row: Row) -> SessionRow:
         memory_limit=row.memory_limit,
         uptime=row.uptime,
     )
-
-
-async def _close(session: Session) -> None:
-    await session.close()
 
 
 def _here() -> Submit:

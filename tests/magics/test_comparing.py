@@ -97,6 +97,16 @@ def test_a_notebook_shows_the_results_side_by_side_unless_told_otherwise(fresh: 
     assert "The same in" in plain.bundles("text/html")[0]
 
 
+def test_panels_are_closed_when_others_are_opened_and_when_the_extension_goes(fresh: Kernel) -> None:
+    count = "len([one for one in get_ipython().kernel.comm_manager.comms.values()])"
+    fresh("%pcm panel storage")
+    first = int(fresh(count).bundles()[0])
+    fresh("%pcm panel storage")
+    assert int(fresh(count).bundles()[0]) == first > 0
+    assert fresh("%unload_ext py_code_mode_jupyter").ok
+    assert fresh(count).bundles() == ["0"]
+
+
 def test_panels_open_in_a_notebook(fresh: Kernel) -> None:
     shown = fresh("%pcm panel")
     assert shown.ok

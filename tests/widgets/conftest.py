@@ -64,6 +64,7 @@ def session(background: Background, tmp_path_factory: pytest.TempPathFactory) ->
     """A session in this process, for all tests of the package."""
     made = Session(FileStorage(tmp_path_factory.mktemp("sessions")), name="here")
     background.call(made.start())
+    background.call(made.run("1"))  # the threads of the worker and of the ledger begin with it
     yield made
     background.call(made.close())
 

@@ -14,6 +14,7 @@ from py_code_mode_jupyter.errors import ConfigurationError, ExecutorStateError
 from py_code_mode_jupyter.widgets import SessionPanel
 from py_code_mode_jupyter.widgets.panel import Panel
 from py_code_mode_jupyter.widgets.rows import Row, session_table
+from py_code_mode_jupyter.widgets.watch import WATCH
 
 from .conftest import output, part, press, shown, until
 from .test_harmless import active_in
@@ -80,11 +81,20 @@ def test_what_a_run_printed_does_not_reach_the_notebook(
     assert text(panel) == "to the panel\n"
 
 
-def test_a_run_from_elsewhere_appears_by_itself(
-    panel: SessionPanel, session: Session, background: Background
+def test_a_run_from_elsewhere_appears_without_waiting_for_the_next_look(
+    session: Session, background: Background, displayed: Display, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    background.call(session.run("print('from a cell')"))
-    until(lambda: text(panel) == "from a cell\n", "its output is shown")
+    monkeypatch.setattr(WATCH, "_interval", 1000)
+    panel = SessionPanel(lambda: [session], submit=background.submit)
+    displayed(panel)
+    run = background.submit(session.run("print('from a cell')\nimport time\nwhile True: time.sleep(0.01)"))
+    until(lambda: "busy" in shown(panel), "its beginning is seen")
+    press(panel, "Interrupt")
+    until(lambda: text(panel) == "from a cell\n", "its end is seen")
+    assert run.result().status == "interrupted"
+    assert session.journal._watchers
+    panel.close()
+    assert session.journal._watchers == []
 
 
 def test_an_ended_runs_outputs_are_filtered(panel: SessionPanel) -> None:

@@ -20,14 +20,23 @@ def panel(notebook: Notebook, request: Request) -> None:
     """Show panels of the sessions and of the storage."""
     from ...widgets import SessionPanel, StoragePanel
 
-    which = request.given.which
+    which, panels = request.given.which, notebook.panels
+    panels.close()
     if which != "storage":
         notebook.begin()
         sessions = notebook.sessions
-        submit = notebook.background.submit
-        display(SessionPanel(sessions.all, submit=submit, storage=notebook.storage, stop=sessions.stop))
+        panels.add(
+            SessionPanel(
+                sessions.all,
+                submit=notebook.background.submit,
+                storage=notebook.storage,
+                stop=sessions.stop,
+                restart=sessions.restart,
+            )
+        )
     if which != "sessions":
-        display(StoragePanel(notebook.storage))
+        panels.add(StoragePanel(notebook.storage))
+    display(*panels)
 
 
 def doctor(notebook: Notebook, request: Request) -> None:
