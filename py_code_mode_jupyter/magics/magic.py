@@ -58,9 +58,10 @@ class PcmMagics(Magics):
     @no_var_expand
     @line_cell_magic
     def pcm(self, line: str, cell: str | None = None) -> None:
-        """Run code in sessions, in this process or isolated.
+        """Run code in sessions, in this process or isolated, and look after all that they keep.
 
-        %pcm run CODE, %%pcm run, %pcm sessions, %pcm stop; `%pcm --help` says more.
+        %pcm run CODE, %%pcm run, %pcm start, %pcm sessions, %pcm stop and more: `%pcm --help` lists them, and
+        Tab completes them.
         """
         # Before anything is parsed: what is wrong may be what stands behind it.
         debug = self.debug or line.split()[:1] == ["--debug"]

@@ -170,6 +170,9 @@ def heading_of(request: Request) -> str:
 def text_of(file: str) -> str:
     """Return the text of a file; raises `ConfigurationError` where there is none."""
     path = Path(file).expanduser()
+    if path.suffix == ".ipynb":
+        remedy = "Make a script of it first: jupyter nbconvert --to script."
+        raise ConfigurationError("file", file, "a notebook is no Python file.", remedy=remedy)
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigurationError("file", file, "too large for code.", remedy="Import it as a module.")

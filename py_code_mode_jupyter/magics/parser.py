@@ -194,6 +194,8 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse(self, what: str, word: str) -> NoReturn:
         hint = did_you_mean(word, self.options, f"See `{self.prog} --help`.")
+        if word == "--debug":
+            hint = "It stands before the subcommand: `%pcm --debug ...`."
         raise ConfigurationError(what, word, f"unknown to {self.prog}.", remedy=hint)
 
 

@@ -86,6 +86,7 @@ def test_a_cell_is_run_as_it_is_below_the_line_that_the_user_sees() -> None:
         ("run -e vnev x", None, ["Did you mean 'venv'?"]),
         ("run -e subprocess x", None, ["Did you mean 'venv'?"]),
         ("run --timout 3 x", None, ["option='--timout'", "Did you mean '--timeout'?"]),
+        ("run --debug x", None, ["It stands before the subcommand"]),
         ("run -x y", None, ["option='-x'", "%pcm run --help"]),
         ("run", None, ["nothing to run", "%%pcm run"]),
         ("run", " \n\n", ["nothing to run", "below"]),
@@ -155,6 +156,11 @@ def test_a_file_that_cannot_be_code_is_refused(tmp_path: Path, content: bytes | 
         (tmp_path / "code.py").write_bytes(content)
     with pytest.raises(ConfigurationError, match=problem):
         options(f"run -f {tmp_path}/code.py")
+
+
+def test_a_notebook_is_no_file_of_code() -> None:
+    with pytest.raises(ConfigurationError, match="nbconvert --to script"):
+        options("run -f analysis.ipynb")
 
 
 def test_a_file_and_code_exclude_each_other(tmp_path: Path) -> None:
