@@ -66,7 +66,6 @@ class ProgressBar:
         now = f' aria-valuenow="{100 * width:.0f}"' if self.fraction is not None else ""
         width_and_place = f"width: {100 * width:.0f}%; margin-left: {100 * start:.0f}%"
         bar = f'<div style="{_FILLED}; {width_and_place}"></div>'
-        role = (
-            f'role="progressbar" aria-label="{escape(self.what)}" aria-valuemin="0" aria-valuemax="100"{now}'
-        )
+        label = f'aria-label="{escape(one_line(self.what, 100))}"'
+        role = f'role="progressbar" {label} aria-valuemin="0" aria-valuemax="100"{now}'
         return f'<div>{escape(self._label)}</div><div {role} style="{_TRACK}">{bar}</div>'

@@ -47,7 +47,7 @@ class Table:
     def __str__(self) -> str:
         if not self.rows:
             return self.empty
-        cells = [tuple(self.headings), *self._cells()]
+        cells = [self._names, *self._cells()]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [self._aligned(line, widths) for line in cells if any(line)]
         return "\n".join([*filter(None, [one_line(self.caption, 200)]), *lines, *self._rest()])
@@ -57,12 +57,16 @@ class Table:
     def _repr_html_(self) -> str:
         if not self.rows:
             return f"<p>{escape(self.empty)}</p>"
-        head = self._html_row("th", self.headings) if any(self.headings) else ""
+        head = self._html_row("th", self._names) if any(self._names) else ""
         body = "".join(self._html_row("td", row) for row in self._cells())
         caption = f"<caption>{escape(one_line(self.caption, 200))}</caption>" if self.caption else ""
         rest = "".join(f"<p>{escape(line)}</p>" for line in self._rest())
         thead = f"<thead>{head}</thead>" if head else ""
         return f"<table>{caption}{thead}<tbody>{body}</tbody></table>{rest}"
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(one_line(heading, self.widest) for heading in self.headings)
 
     def _cells(self) -> list[tuple[str, ...]]:
         return [tuple(one_line(cell, self.widest) for cell in row) for row in self.rows]

@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from py_code_mode_jupyter.display import SessionRow, SessionTable, format_bytes, format_duration, show_ending
+from py_code_mode_jupyter.display import (
+    ProgressBar,
+    RunDetail,
+    SessionRow,
+    SessionTable,
+    Table,
+    WorkflowView,
+    format_bytes,
+    format_duration,
+    format_time,
+    lines_of,
+    one_line,
+    probe_table,
+    run_table,
+    show_ending,
+    status_table,
+    value_repr,
+    workflow_table,
+)
 from py_code_mode_jupyter.results import ExecutionResult, RunStatus
+from py_code_mode_jupyter.storage.runs import RunRecord
+from py_code_mode_jupyter.workflow import Workflow, WorkflowInfo, WorkflowParameter
 
 TABLE = SessionTable(
     (
@@ -90,3 +112,79 @@ def test_what_outputs_do_not_say_is_said_after_them(capsys: pytest.CaptureFixtur
     assert "'lab' had to start afresh" in said
     show_ending(ExecutionResult(status=RunStatus.OK), "lab")
     assert capsys.readouterr().err == ""
+
+
+HOSTILE = "<script>alert(1)</script>\x1b[2J\x1b]0;title\x07\u202e\u200b\nnext & 'more' \"still\""
+RUN = RunRecord(
+    id=1,
+    session=HOSTILE,
+    session_id="0" * 32,
+    executor=HOSTILE,
+    started=datetime(2026, 1, 2, tzinfo=UTC),
+    limits={HOSTILE: HOSTILE},
+    deps=(HOSTILE,),
+    code=HOSTILE,
+    status=HOSTILE,
+    variables=(HOSTILE,),
+    value=HOSTILE,
+    stdout=HOSTILE,
+    error=HOSTILE,
+)
+WORKFLOW = WorkflowInfo(
+    name=HOSTILE,
+    description=HOSTILE,
+    parameters=(WorkflowParameter(name=HOSTILE, annotation=HOSTILE, default=HOSTILE),),
+    origin=HOSTILE,
+    created=datetime(2026, 1, 2, tzinfo=UTC),
+    sha256="0" * 64,
+    problem=HOSTILE,
+)
+STATS = {"name": HOSTILE, "executor": HOSTILE, "state": HOSTILE, "container": HOSTILE}
+SHOWN = {
+    "table": Table(headings=(HOSTILE,), rows=((HOSTILE,),), caption=HOSTILE),
+    "sessions": SessionTable((SessionRow(name=HOSTILE, executor=HOSTILE, state=HOSTILE),)),
+    "status": status_table(STATS, {HOSTILE: HOSTILE}, None),
+    "probe": probe_table({HOSTILE: {"measured": {HOSTILE: HOSTILE}, "configured": {HOSTILE: [HOSTILE]}}}),
+    "runs": run_table([RUN]),
+    "run": RunDetail(RUN),
+    "workflows": workflow_table([WORKFLOW]),
+    "workflow": WorkflowView(Workflow(info=WORKFLOW, source=HOSTILE)),
+    "progress": ProgressBar(what=HOSTILE, step=HOSTILE),
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN.values(), ids=SHOWN)
+def test_what_isolated_code_wrote_is_escaped_and_has_no_control_characters(shown: Any) -> None:
+    text, html = str(shown), shown._repr_html_()
+    assert "alert(1)" in text
+    assert "&lt;script&gt;" in html
+    assert "<script" not in html
+    assert [mark for mark in ("\x1b", "\x07", "\u202e", "\u200b") if mark in text + html] == []
+    assert not re.search(r"(?<!-)color\s*:|#[0-9a-f]{3,6}\b|rgb\(", html)
+
+
+def test_a_giant_text_is_cut_and_says_so() -> None:
+    assert len(one_line("x" * 10**6)) == 80
+    assert lines_of("x" * 30_000).endswith("[10,000 more characters]")
+    assert len(str(Table(headings=("a",), rows=(("y" * 10**6,),)))) < 200
+
+
+def test_rows_that_are_not_shown_are_counted() -> None:
+    table = Table(headings=("a",), rows=(("1",),), more=1234)
+    assert str(table).endswith("1,234 more are not shown.")
+    assert "1,234 more are not shown." in table._repr_html_()
+
+
+def test_a_repr_that_fails_is_replaced() -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    assert "Broken object at" in value_repr(Broken())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, ""), (0.0123, "12 ms"), (1.44, "1.4 s"), (185, "3 min 5 s")]
+)
+def test_times_of_runs(seconds: float | None, text: str) -> None:
+    assert format_time(seconds) == text
