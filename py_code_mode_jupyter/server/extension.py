@@ -44,7 +44,7 @@ class CodeModeExtension(ExtensionApp):
     event_timeout = Float(
         10.0, help="Seconds that a client may take for one event before it is disconnected."
     ).tag(config=True)
-    watch_interval = Float(0.25, help="Seconds between two looks at what has changed.").tag(config=True)
+    watch_interval = Float(0.5, help="Seconds between two looks at what has changed.").tag(config=True)
     usage_interval = Float(2.0, help="Seconds for which memory and CPU time count as measured.").tag(
         config=True
     )

@@ -42,7 +42,7 @@ class ServerSettings:
     max_event_clients: int = 64
     event_queue: int = 256
     event_timeout: float = 10.0
-    watch_interval: float = 0.25
+    watch_interval: float = 0.5
     usage_interval: float = 2.0
 
     def __post_init__(self) -> None:

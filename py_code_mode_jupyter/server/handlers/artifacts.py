@@ -69,7 +69,8 @@ class ArtifactHandler(_ArtifactHandler):
     @authorized("read", resource="pcm:artifacts")
     async def get(self, name: str) -> None:
         """Describe the newest version."""
-        self.answer((await self.ask("versions", name))[0].to_dict())
+        newest = await self.ask("get", name)
+        self.answer((newest or (await self.ask("versions", name))[0]).to_dict())
 
     @authenticated
     @authorized("write", resource="pcm:artifacts")
@@ -86,13 +87,16 @@ class ArtifactHandler(_ArtifactHandler):
         def save() -> Any:
             return store.save_encoded(name, encoded, description=description)
 
-        self.answer((await self.state.off_loop(save)).to_dict(), 201)
+        saved = await self.state.off_loop(save)
+        self.state.artifacts.forget()
+        self.answer(saved.to_dict(), 201)
 
     @authenticated
     @authorized("write", resource="pcm:artifacts")
     async def delete(self, name: str) -> None:
         """Delete an artifact with all its versions."""
         await self.ask("delete", name)
+        self.state.artifacts.forget()
         self.done()
 
 

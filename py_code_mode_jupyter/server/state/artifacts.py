@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _NAMES = ("artifacts", ".incoming")
 _CURRENT = 10.0
 """Seconds after which a listing is made anew even though nothing seems to have changed."""
+_GLANCE = 0.05
+"""Seconds for which a look at whether something has changed serves all who ask."""
 _SETTLED = 0.1
 """Seconds after a change within which another one could have the same time."""
 Key = tuple[float, str]
@@ -65,6 +67,7 @@ class ArtifactPages:
         self._off_loop = off_loop
         self._lock = asyncio.Lock()
         self._listing: _Listing | None = None
+        self._looked_at = -_CURRENT
 
     async def page(self, storage: FileStorage, *, limit: int, after: str | None, filter: str) -> Page:
         """Return a page.
@@ -92,9 +95,16 @@ class ArtifactPages:
             listing = await self._current(storage)
         return _page(listing, limit, start, filter.casefold())
 
+    def forget(self) -> None:
+        """Look anew the next time: this server has changed something."""
+        self._looked_at = -_CURRENT
+
     async def _current(self, storage: FileStorage) -> _Listing:
-        found = cast("Stamp", await self._off_loop(stamp, storage.base_path, _NAMES))
         kept = self._listing
+        if kept is not None and time.monotonic() - self._looked_at < _GLANCE:
+            return kept
+        found = cast("Stamp", await self._off_loop(stamp, storage.base_path, _NAMES))
+        self._looked_at = time.monotonic()
         if kept is None or kept.stamp != found or time.monotonic() - kept.made > _CURRENT:
             kept = cast("_Listing", await self._off_loop(_list, storage, found))
             # What was changed a moment ago may be changed again, and nobody could tell.

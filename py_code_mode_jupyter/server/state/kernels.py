@@ -40,6 +40,8 @@ class Watched:
         self.isolation: _Described | None = None
         self.usage: _Described | None = None
         self.used_at = 0.0
+        self.limits: _Described | None = None
+        self.limits_of = -1
         self.peak = 0
         self.measuring: asyncio.Task[_Described | None] | None = None
 
@@ -215,7 +217,7 @@ class KernelWatch:
             "session": session,
             "usage": watched.usage,
             "isolation": watched.isolation,
-            **_of_place(provisioner),
+            **_of_place(provisioner, watched),
         }
 
     async def _session_of(self) -> Mapping[str, Mapping[str, Any]]:
@@ -279,18 +281,19 @@ def _usage(found: Mapping[str, Any], watched: Watched) -> _Described:
     }
 
 
-def _of_place(provisioner: Observed | None) -> _Described:
+def _of_place(provisioner: Observed | None, watched: Watched) -> _Described:
     """Return what a place says of itself; nothing for kernels that are not ours."""
     if provisioner is None:
         return dict.fromkeys(("place", "limits", "death", "settings")) | {"refusal": "", "notice": ""}
     settings = provisioner.settings or NotebookSettings()
-    limits = None
-    with contextlib.suppress(CodeModeError):  # what cannot be kept is in `refusal`
-        limits = dataclasses.asdict(provisioner.limits_with(settings))
+    if watched.limits_of != provisioner.starts:
+        watched.limits_of, watched.limits = provisioner.starts, None
+        with contextlib.suppress(CodeModeError):  # what cannot be kept is in `refusal`
+            watched.limits = dataclasses.asdict(provisioner.limits_with(settings))
     return {
         "place": provisioner.place_name,
         "refusal": provisioner.explanation,
-        "limits": limits,
+        "limits": watched.limits,
         "death": provisioner.death.to_dict() if provisioner.death is not None else None,
         "notice": provisioner.notice,
         "settings": settings.to_dict(),

@@ -14,15 +14,9 @@ from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from traitlets import TraitError
 
-from ...environments.container import images
-from ...environments.container.engine import Engine
 from ...environments.notebook import NotebookSettings, parse_settings
-from ...environments.uv import find_uv
 from ...errors import CodeModeError, ConfigurationError, ExecutorStartError, RequestRefusedError
-from ...provisioners.container import ContainerProvisioner
-from ...provisioners.in_process import InProcessProvisioner
 from ...provisioners.observed import Limits, Observed
-from ...provisioners.venv import VenvProvisioner
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -142,23 +136,27 @@ class Places:
         return found | {"checked": datetime.now(UTC).isoformat()}
 
 
-def _look(provisioner: Observed, found: Described) -> None:
+def _look(provisioner: Any, found: Described) -> None:
     """Add what else is known of a place; raise why no kernel can be started there."""
     if provisioner.fault is not None:
         raise provisioner.fault
-    if isinstance(provisioner, InProcessProvisioner) and provisioner.refusal:
+    if provisioner.place_name == "in-process" and provisioner.refusal:
         raise ExecutorStartError(provisioner.refusal, remedy="Choose another kernel.")
-    if isinstance(provisioner, VenvProvisioner):
+    if provisioner.place_name == "venv":
+        from ...environments.uv import find_uv
+
         find_uv()
-    elif isinstance(provisioner, ContainerProvisioner):
-        _look_at_engine(provisioner, found)
+    elif provisioner.place_name == "container":
+        _look_at_engine(provisioner.docker_host or None, provisioner.image, found)
 
 
-def _look_at_engine(provisioner: ContainerProvisioner, found: Described) -> None:
-    with contextlib.closing(Engine(provisioner.docker_host or None)) as engine:
+def _look_at_engine(docker_host: str | None, name: str, found: Described) -> None:
+    from ...environments.container import images
+    from ...environments.container.engine import Engine
+
+    with contextlib.closing(Engine(docker_host)) as engine:
         about = engine.version()
         found["engine"] = {"version": str(about["Version"]), "api_version": str(about["ApiVersion"])}
-        name = provisioner.image
         image = images.check_image(engine, name)
         found["image"] = {"name": name, "id": str(image["Id"])[7:19], "size": int(image["Size"])}
         images.check_content(name, images.content_of(engine, name, image["Config"]["Labels"]))
