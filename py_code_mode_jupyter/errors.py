@@ -31,7 +31,8 @@
     │   ├── WorkflowNotFoundError
     │   ├── WorkflowExistsError       there is one of this name, and nobody said to replace it
     │   ├── InvalidWorkflowError      its name, source, or ``run`` cannot be used
-    │   └── WorkflowConsentError      a more isolated place wrote it, and nobody has approved it here
+    │   ├── WorkflowConsentError      a more isolated place wrote it, and nobody has approved it here
+    │   └── WorkflowProtectedError    a less isolated place wrote it, so that this one may not change it
     ├── SteeringError                 a session of another process did not do what it was asked
     │   └── SessionGoneError          it has ended, or does not answer
     ├── ReplayError                   recorded runs cannot be run again
@@ -442,7 +443,7 @@ class WorkflowConsentError(StorageError):
     def __init__(self, name: str, *, origin: str, place: str, sha256: str) -> None:
         super().__init__(
             f"Workflow {name!r} was written by code in a place of kind {origin!r}, which is more isolated "
-            f"than {place!r}.",
+            f"than {place!r}, and nobody has approved this source.",
             remedy=f"Read it, and allow it with storage.workflows.approve({name!r}, {place!r}); "
             "or run it where it was written.",
         )
@@ -450,6 +451,30 @@ class WorkflowConsentError(StorageError):
         self.origin = origin
         self.place = place
         self.sha256 = sha256
+
+
+class WorkflowProtectedError(StorageError):
+    """A less isolated place wrote this workflow, so that this one may neither replace nor delete it.
+
+    Attributes
+    ----------
+    name
+        The workflow.
+    origin
+        The place that wrote it.
+    place
+        The place that wanted to change it.
+    """
+
+    def __init__(self, name: str, *, origin: str, place: str) -> None:
+        super().__init__(
+            f"Workflow {name!r} was written in a place of kind {origin!r}, and code in one of kind {place!r}, "
+            "which is more isolated, may not change it.",
+            remedy="Choose another name, or change it where it was written.",
+        )
+        self.name = name
+        self.origin = origin
+        self.place = place
 
 
 class SteeringError(CodeModeError):

@@ -13,7 +13,13 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BrokerError, CodeModeError, InvalidArtifactNameError, InvalidWorkflowError
+from ..errors import (
+    BrokerError,
+    CodeModeError,
+    InvalidArtifactNameError,
+    InvalidWorkflowError,
+    WorkflowProtectedError,
+)
 from .requests import Answer, ArtifactRequests, Table, WorkflowRequests, take
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _PLAIN = (str, int, float, bool, type(None), list, tuple, dict)
-_SUSPECT = (BrokerError, InvalidArtifactNameError, InvalidWorkflowError)
+_SUSPECT = (BrokerError, InvalidArtifactNameError, InvalidWorkflowError, WorkflowProtectedError)
 FAILED = "The host failed; see its log."
 MOST_LOGGED = 20
 """Refusals of one place that are logged."""

@@ -60,4 +60,4 @@ class StoreLibrary:
 
     def delete(self, name: str) -> None:
         """Remove one."""
-        self._store.delete(name)
+        self._store.delete(name, origin=PLACE)

@@ -183,7 +183,7 @@ class WorkflowRequests:
         return {}, _listing(found)
 
     def _delete(self, params: dict[str, Any], _: bytearray) -> Answer:
-        self._store().delete(take(params, "name", str))
+        self._store().delete(take(params, "name", str), origin=self._place)
         return {"result": None}, b""
 
 

@@ -23,7 +23,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias, final
 
-from ..errors import InvalidWorkflowError, WorkflowConsentError, WorkflowExistsError, WorkflowNotFoundError
+from ..errors import (
+    InvalidWorkflowError,
+    WorkflowConsentError,
+    WorkflowExistsError,
+    WorkflowNotFoundError,
+    WorkflowProtectedError,
+)
 from ..workflow import Workflow, WorkflowInfo, isolation, read_source, workflow_name
 from ..workflow.names import alike
 from ..workflow.running import compile_source
@@ -82,6 +88,8 @@ class WorkflowStore:
             Name, source or description cannot be used; the message quotes the line to blame.
         WorkflowExistsError
             There is one of this name, and `overwrite` is False.
+        WorkflowProtectedError
+            A less isolated place wrote the one of this name.
         StorageUnavailableError
             The folder cannot be written; what was there before is untouched.
         """
@@ -101,6 +109,7 @@ class WorkflowStore:
         about = recipes.About(info=info, has_description=bool(description))
         with self._open() as shelf, shelf.sources.locked():
             self._require_free(shelf, name, overwrite=overwrite)
+            _require_unprotected(shelf, name, origin)
             recipes.write(shelf, source, about)
         return replace(info, path=self.path / recipes.source_name(name))
 
@@ -163,17 +172,29 @@ class WorkflowStore:
         """
         return self._search.best(query, [info for info in self.list() if not info.problem], limit)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, origin: str = "host") -> None:
         """Delete a workflow.
+
+        Parameters
+        ----------
+        name
+            Its name.
+        origin
+            The place that wants it.
 
         Raises
         ------
         WorkflowNotFoundError
             There is none of this name.
+        WorkflowProtectedError
+            A less isolated place wrote it.
         """
-        with self._open() as shelf, shelf.sources.locked():
-            if _is_name(name) and recipes.remove(shelf, workflow_name(name)):
-                return
+        isolation(origin)
+        if _is_name(name):
+            with self._open() as shelf, shelf.sources.locked():
+                _require_unprotected(shelf, workflow_name(name), origin)
+                if recipes.remove(shelf, workflow_name(name)):
+                    return
         raise self._not_found(name)
 
     def approve(self, name: str, place: str, *, sha256: str | None = None) -> None:
@@ -254,6 +275,13 @@ def _is_name(name: object) -> bool:
     except InvalidWorkflowError:
         return False
     return True
+
+
+def _require_unprotected(shelf: recipes.Shelf, name: str, origin: str) -> None:
+    """Keep what a person has written, and may be editing, from code that is more isolated."""
+    found = recipes.read_locked(shelf, name)
+    if found is not None and isolation(wrote := found.workflow.info.origin) < isolation(origin):
+        raise WorkflowProtectedError(name, origin=wrote, place=origin)
 
 
 def _consent(info: WorkflowInfo, place: str) -> WorkflowConsentError:

@@ -67,6 +67,8 @@ class Workflows:
             Name or source cannot be used; the message quotes the line to blame.
         WorkflowExistsError
             There is one of this name, and `overwrite` is False.
+        WorkflowProtectedError
+            A less isolated place wrote the one of this name.
         """
         name = workflow_name(name)
         read_source(name, source)
@@ -94,7 +96,7 @@ class Workflows:
         return self._library.search(query, limit=limit)
 
     def delete(self, name: str) -> None:
-        """Remove a workflow; `WorkflowNotFoundError` if there is none."""
+        """Remove a workflow; `WorkflowProtectedError` if a less isolated place wrote it."""
         self._library.delete(name)
 
     def invoke(self, name: str, /, *args: Any, **kwargs: Any) -> Any:

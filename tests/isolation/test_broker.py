@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -127,10 +128,18 @@ def test_an_approved_workflow_that_is_replaced_is_not_approved(ask: Ask, storage
     storage.workflows.approve("x", "host")
     assert kind(create(ask, GOOD + b"#", overwrite=True)) == "done"
     assert storage.workflows.needs_consent("x", "host")
-    # What a host wrote and isolated code replaces is isolated code's from then on.
-    storage.workflows.create("y", GOOD.decode())
-    create(ask, name="y", overwrite=True)
-    assert storage.workflows.needs_consent("y", "host")
+
+
+def test_what_a_person_wrote_is_neither_replaced_nor_deleted(ask: Ask, storage: FileStorage) -> None:
+    storage.workflows.create("mine", GOOD.decode())
+    (storage.workflows.path / "by_hand.py").write_text("def run(): 'A person is just')")
+    storage.workflows.create("of_a_venv", GOOD.decode(), origin="venv")
+    before = {path: path.read_text() for path in storage.workflows.path.glob("*.py")}
+    for name in ("mine", "by_hand", "of_a_venv"):
+        assert kind(create(ask, GOOD + b"#", name, overwrite=True)) == "WorkflowProtectedError"
+        assert kind(create(ask, GOOD + b"#", name)) == "WorkflowExistsError"
+        assert kind(ask("workflows.delete", name=name)) == "WorkflowProtectedError"
+    assert {path: path.read_text() for path in storage.workflows.path.glob("*.py")} == before
 
 
 def test_what_a_more_isolated_place_wrote_does_not_run_in_a_venv(storage: FileStorage) -> None:
@@ -153,8 +162,8 @@ def test_a_link_in_the_place_of_a_workflow_is_neither_read_nor_written_through(
     )
     assert b"secret" not in payload
     assert "secret" not in json.dumps(header)
-    create(ask, name="link", overwrite=True)
-    ask("workflows.delete", name="link")
+    assert kind(create(ask, name="link", overwrite=True)) == "WorkflowProtectedError"
+    assert kind(ask("workflows.delete", name="link")) == "WorkflowProtectedError"
     assert secret.read_text() == "def run(): 'secret'"
 
 
@@ -356,3 +365,69 @@ def nothing_outside_is_touched(tmp_path: Path) -> Iterator[None]:
     assert Path("/etc/passwd").stat() == passwd
     assert {path.name for path in tmp_path.iterdir()} <= {"storage", "secret.py"}
     assert not os.path.lexists("x")
+
+
+# From inside, over the private channel
+
+
+@pytest.fixture(params=["venv", pytest.param("container", marks=pytest.mark.needs("docker"))])
+def isolated(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """``async with isolated()``: a session in an isolated place."""
+    opened: Callable[..., Any] = request.getfixturevalue(request.param)
+    return opened
+
+
+UNASKED = """
+channel = artifacts._channel
+for number in range(10**6, 10**6 + 1000):
+    channel.tell({"id": number, "result": {"name": "x"}})
+    channel.tell({"id": number, "error": {"kind": "BrokerError"}})
+    channel.tell({"ready": True, "measured": {"network_isolation": True, "uid": 7}, "pid": 1})
+forged = sum(1 for _ in range(50) if not artifacts.exists("none"))
+"""
+UNREAD = """
+import threading
+channel = artifacts._channel
+artifacts.save("large", b"x" * 10**6)
+channel._answer = lambda *frame: threading.Event().wait()
+for number in range(10**6, 10**6 + 2000):
+    channel.tell({"id": number, "op": "artifacts.load", "params": {"name": "large", "version": None}})
+"""
+SOURCES = """
+from py_code_mode_jupyter.errors import CodeModeError
+kinds = []
+for source in ["(" * 5000, "x = " + "-" * 60_000, "def run(): pass\\n" * 4000, "\\0", "0;" * 30_000]:
+    params = {"name": "x", "description": "", "overwrite": True}
+    try: artifacts._channel.call("workflows.create", params, source.encode())
+    except CodeModeError as error: kinds.append(type(error).__name__)
+kinds
+"""
+
+
+async def test_replies_that_nobody_asked_for_and_sources_as_weapons_change_nothing(
+    isolated: Callable[..., Any], storage: FileStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with isolated() as session:
+        probed = await session.probe()
+        result = await session.run(f"{UNASKED}\nforged")
+        assert (result.error, result.value) == (None, 50)
+        assert await session.probe() == probed
+        assert (await session.run(SOURCES)).value == ["InvalidWorkflowError"] * 5
+        assert (await session.run("1 + 1")).value == 2
+    assert (storage.artifacts.list(), storage.workflows.list()) == ([], [])
+    refusals = [record for record in caplog.records if "was refused" in record.getMessage()]
+    assert 0 < len(refusals) <= MOST_LOGGED
+
+
+async def test_answers_that_nobody_reads_hold_nothing_up(
+    isolated: Callable[..., Any], storage: FileStorage
+) -> None:
+    before = psutil.Process().memory_info().rss
+    async with isolated() as session:
+        assert (await session.run(UNREAD)).is_ok
+        assert (await session.run("1 + 1")).value == 2
+        assert psutil.Process().memory_info().rss - before < 100 * 2**20
+        started = time.monotonic()
+        await session.reset()
+        assert (await session.run("artifacts.exists('large')")).value is True
+    assert time.monotonic() - started < 30

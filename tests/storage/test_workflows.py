@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -18,6 +19,7 @@ from py_code_mode_jupyter.errors import (
     WorkflowConsentError,
     WorkflowExistsError,
     WorkflowNotFoundError,
+    WorkflowProtectedError,
 )
 from py_code_mode_jupyter.storage import FileStorage, WorkflowInfo
 from py_code_mode_jupyter.workflow import MAX_SOURCE, RESERVED
@@ -344,17 +346,18 @@ def test_no_moment_of_a_replacement_takes_a_hostile_source_for_the_hosts(storage
     def write() -> None:
         store = FileStorage(storage.base_path).workflows
         while not ended.is_set():
-            for origin, source in sources.items():
+            for origin, source in reversed(sources.items()):
                 store.create("a", source, origin=origin, overwrite=True)
+            store.delete("a")
 
-    storage.workflows.create("a", sources["host"])
     writer = threading.Thread(target=write)
     writer.start()
     seen: Counter[tuple[str, str]] = Counter()
     try:
         while min(seen[pair[1], pair[0]] for pair in sources.items()) < 50:
-            found = storage.workflows.get("a")
-            seen[found.source, found.info.origin] += 1
+            with contextlib.suppress(WorkflowNotFoundError):
+                found = storage.workflows.get("a")
+                seen[found.source, found.info.origin] += 1
     finally:
         ended.set()
         writer.join()
@@ -377,13 +380,30 @@ def test_a_writer_that_dies_between_two_files_leaves_nothing_that_seems_the_host
 
     monkeypatch.setattr(Folder, "move", dies_at_the_second)
     evil = "def run(): 'evil'"
-    for first, second in (("host", "container"), ("container", "host")):
+    for first, second in (("container", "host"), ("container", "venv"), ("container", "container")):
         moves = 10
-        workflows.create("a", evil if first == "container" else "def run(): 1", origin=first, overwrite=True)
+        workflows.create("a", evil, origin=first)
         moves = 0
         with pytest.raises(KeyboardInterrupt):
-            workflows.create(
-                "a", evil if second == "container" else "def run(): 1", origin=second, overwrite=True
-            )
-        found = workflows.get("a")
-        assert found.source != evil or found.info.origin == "container"
+            workflows.create("a", f"{evil}  # {second}", origin=second, overwrite=True)
+        assert workflows.get("a").info.origin == "container"
+        workflows.delete("a")
+
+
+def test_a_more_isolated_place_changes_nothing_of_a_less_isolated_one(workflows: WorkflowStore) -> None:
+    for writer, other, may in (
+        ("host", "venv", False),
+        ("venv", "container", False),
+        ("container", "venv", True),
+    ):
+        workflows.create("a", "def run(): 1", origin=writer)
+        if may:
+            assert workflows.create("a", "def run(): 2", origin=other, overwrite=True).origin == other
+            workflows.delete("a", origin=other)
+            continue
+        with pytest.raises(WorkflowProtectedError):
+            workflows.create("a", "def run(): 2", origin=other, overwrite=True)
+        with pytest.raises(WorkflowProtectedError):
+            workflows.delete("a", origin=other)
+        assert workflows.get("a").source == "def run(): 1"
+        workflows.delete("a")
