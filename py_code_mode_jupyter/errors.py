@@ -468,8 +468,8 @@ class WorkflowProtectedError(StorageError):
 
     def __init__(self, name: str, *, origin: str, place: str) -> None:
         super().__init__(
-            f"Workflow {name!r} was written in a place of kind {origin!r}, and code in one of kind {place!r}, "
-            "which is more isolated, may not change it.",
+            f"Workflow {name!r} was written in a place of kind {origin!r}; code in one of kind {place!r} "
+            "is more isolated and may not change it.",
             remedy="Choose another name, or change it where it was written.",
         )
         self.name = name
