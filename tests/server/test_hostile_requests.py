@@ -174,6 +174,7 @@ def test_unknown_ids_are_not_found(live: LiveServer, kept: FileStorage, method: 
         "/pcm/runs?before=x",
         "/pcm/runs/notebook",
         "/pcm/places?refresh=perhaps",
+        "/pcm/events",
     ],
 )
 def test_parameters_are_judged(live: LiveServer, kept: FileStorage, path: str) -> None:

@@ -46,8 +46,9 @@ class EventsHandler(WebSocketMixin, WebSocketHandler, JupyterHandler):
     @authorized("read", resource="pcm:events")
     async def get(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Open the WebSocket."""
-        if self.request.headers.get("Upgrade", "").lower() == "websocket":
-            self._subscriber = self.state.broadcast.subscribe()
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            raise invalid("This is no WebSocket.")
+        self._subscriber = self.state.broadcast.subscribe()
         try:
             await super().get(*args, **kwargs)
         finally:
