@@ -17,12 +17,13 @@ import tempfile
 from pathlib import Path
 
 import container
+import ledger
 import measures
 import pyperf  # type: ignore[import-untyped]
 from measures import Measure, Pair
 from report import broken, machine, table
 
-MEASURES = (*measures.MEASURES, *container.MEASURES)
+MEASURES = (*measures.MEASURES, *ledger.MEASURES, *container.MEASURES)
 BOUND_BROKEN, FAILED = 1, 2
 WORKER_LIMIT = 300  # seconds
 FAST = 10  # times fewer values, from one worker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -13,7 +14,12 @@ _ENDED = frozenset("ZXx")
 
 def owner() -> str:
     """Return who makes something now: the machine, and this process with the time it was started."""
-    return f"{_machine()}:{os.getpid()}:{_started(os.getpid())}"
+    return _owner(os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _owner(pid: int) -> str:
+    return f"{_machine()}:{pid}:{_started(pid)}"
 
 
 def is_here(text: str) -> bool:

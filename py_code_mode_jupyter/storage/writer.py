@@ -17,7 +17,8 @@ from ..errors import LedgerFormatError, StorageError
 from . import database
 
 REST = 0.05
-"""Seconds between two transactions: of many short runs, all within it are written at a stroke."""
+"""Seconds from the first thing to write to the writing: a short run has ended by then, and nothing is in
+its way. Of many runs, all within that time are written at a stroke."""
 _RETRY = 2.0
 """Seconds after which a write that failed is tried again."""
 _MOST_WAITING = 64 * 2**20
@@ -99,15 +100,16 @@ class Writer:
         """Write what waits and, if nobody else holds it, end the thread. It blocks."""
         if self._process != os.getpid():
             return
-        self.flush()
         with self._condition:
-            self._holders = max(0, self._holders - 1)
-            thread = self._thread if self._holders == 0 else None
+            self._holders -= 1
+            is_last, thread = self._holders == 0, self._thread
+            if is_last:
+                atexit.unregister(self.flush)
             self._condition.notify_all()
-        if thread is not None:
-            thread.join(database.BUSY_SECONDS)
-        if self._holders == 0:
-            atexit.unregister(self.flush)
+        if not is_last:
+            self.flush()
+        elif thread is not None:
+            thread.join(2 * database.BUSY_SECONDS)
 
     def put(self, entry: Entry) -> None:
         """Write `entry` soon. It never blocks."""
@@ -150,7 +152,6 @@ class Writer:
                 with self._condition:
                     self._done += len(batch)
                     self._condition.notify_all()
-                    self._condition.wait_for(lambda: self._hurry or self._holders == 0, REST)
         finally:
             with self._condition:
                 if self._thread is threading.current_thread():  # something unforeseen ended it
@@ -163,17 +164,22 @@ class Writer:
         self._condition.notify_all()
 
     def _next(self) -> list[Entry] | None:
-        """Wait for work; None means that the thread is to end."""
+        """Wait for work, and then for more of it; None means that the thread is to end."""
         with self._condition:
-            self._hurry = False
             timeout = _RETRY if self._backlog else None
-            self._condition.wait_for(lambda: self._waiting or self._hurry or self._holders == 0, timeout)
+            self._condition.wait_for(lambda: self._waiting or self._is_urgent, timeout)
+            self._condition.wait_for(lambda: self._is_urgent, REST)
+            self._hurry = False
             batch = [*self._waiting]
             self._waiting.clear()
             if not batch and self._holders == 0:
                 self._end()
                 return None
             return batch
+
+    @property
+    def _is_urgent(self) -> bool:
+        return self._hurry or self._holders == 0
 
     def _deal_with(self, batch: list[Entry]) -> None:
         for entry in batch:
