@@ -83,6 +83,7 @@ class Session(StorageAccess):
         self.replayed: ReplayReport | None = None
         self.journal = Journal(storage, self.name)
         self._sync = sync_deps_on_start
+        self._closings = 0  # how often it was closed: perhaps while it started
         self._probed: dict[str, Any] | None = None
 
     @classmethod
@@ -132,10 +133,13 @@ class Session(StorageAccess):
         DependencyInstallError
             A configured or recorded package could not be installed.
         """
+        closings = self._closings
         await self.executor.start(self.storage)
         try:
             if self._sync:
                 await self._sync_recorded()
+            if closings != self._closings:
+                raise ExecutorStateError("The session was closed while it started.", remedy="Start it again.")
             self.journal.begin(self, self.executor)
         except BaseException:
             await self.close()
@@ -152,6 +156,7 @@ class Session(StorageAccess):
 
     async def close(self) -> None:
         """End the executor's place and remove every trace. Calling it again does nothing."""
+        self._closings += 1
         await self.journal.end(self.executor.close)
 
     @classmethod
