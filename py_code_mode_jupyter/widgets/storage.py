@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import ipywidgets as w
@@ -105,7 +106,7 @@ class StoragePanel(Panel):
 
     def _parts(self) -> tuple[w.Widget, ...]:
         return (
-            html(markup.title("Storage", getattr(self._storage, "base_path", ""))),
+            html(markup.title("Storage", _short_path(self._storage.base_path))),
             bar(self._kind, self._filter, self._count),
             self._names,
             bar(self._previous, self._next, self._download, self._approve, self._delete),
@@ -293,6 +294,11 @@ class StoragePanel(Panel):
         except CodeModeError as error:
             return str(error), f"<p>{markup.words(error, 600)}</p>"
         return str(table), table._repr_html_()
+
+
+def _short_path(path: Path) -> str:
+    """Return a path as people write it: what lies in their own folder begins with ``~``."""
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else str(path)
 
 
 def _searched(item: Any) -> str:
