@@ -166,6 +166,10 @@ def test_what_the_run_saved_is_listed_filtered_and_shown(lab: Lab, notebook: Not
     kept.get_by_text("20 of 344 rows, 3 of 3 columns").wait_for()
 
 
+def wait_for_focus(lab: Lab, label: str) -> None:
+    until(lambda: lab.page.evaluate("document.activeElement.textContent") == label, f"{label} has the focus")
+
+
 def test_a_file_is_saved_and_deleted_after_a_question(lab: Lab, notebook: Notebook) -> None:
     kept = panel(notebook, "storage")
     choose(kept, "penguins")
@@ -176,11 +180,12 @@ def test_a_file_is_saved_and_deleted_after_a_question(lab: Lab, notebook: Notebo
     assert "Biscoe" in Path(download.value.path()).read_text("utf-8")
     kept.get_by_role("button", name="Delete").click()
     # The answer that changes nothing has the focus: Enter alone deletes nothing.
-    until(lambda: lab.page.evaluate("document.activeElement.textContent") == "Cancel", "Cancel has the focus")
+    wait_for_focus(lab, "Cancel")
     lab.page.keyboard.press("Enter")
     until(lambda: not kept.get_by_text("Delete penguins?").is_visible(), "the question is gone")
     kept.get_by_role("button", name="Delete").click()
     kept.get_by_text("1 version goes with it").wait_for()
+    wait_for_focus(lab, "Cancel")
     lab.page.keyboard.press("Shift+Tab")
     lab.page.keyboard.press("Enter")
     kept.get_by_text("Deleted penguins.").wait_for()
