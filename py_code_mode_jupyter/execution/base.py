@@ -127,9 +127,11 @@ class BaseExecutor(abc.ABC):
         runner, self._runner = self._runner, None
         starting, self._starting = self._starting, None
         if starting is not None:
-            starting.cancel()  # it removes what it has made
+            starting.cancel()  # it removes what it has made, unless it is just done
             await asyncio.wait((starting,))
-        elif runner is not None:
+            if starting.cancelled() or starting.exception() is not None:
+                return
+        if runner is not None:
             await _to_the_end(runner.close())
 
     def _place(self) -> Runner:
