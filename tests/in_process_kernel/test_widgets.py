@@ -6,6 +6,8 @@ import asyncio
 import gc
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import comm
@@ -175,3 +177,31 @@ async def test_the_host_has_its_own_comms_again_in_the_end() -> None:
     gc.collect()
     assert not [one for one in gc.get_objects() if type(one).__name__ in ("ZMQInteractiveShell", "Life")]
     assert not [t for t in threading.enumerate() if t.name.startswith("pcm")]
+
+
+PANEL = """
+from py_code_mode_jupyter import FileStorage
+from py_code_mode_jupyter.widgets import StoragePanel
+storage = FileStorage({folder!r})
+panel = StoragePanel(storage)
+panel"""
+
+
+async def test_a_panel_that_is_displayed_follows_its_storage_and_ends_with_its_thread(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    opened = model(await kernel.run(PANEL.format(folder=str(tmp_path / "storage"))))
+    await send_comm(kernel, opened, {"method": "update", "state": {"_view_count": 1}, "buffer_paths": []})
+    cell = await kernel.run(
+        "import time\nstorage.artifacts.save('penguins', [1])\n"
+        "end = time.monotonic() + 20\n"
+        "while not panel._names.options and time.monotonic() < end: time.sleep(0.01)\n"
+        "panel._names.options[0][1]"
+    )
+    assert cell.reply["status"] == "ok"
+    assert await kernel.value("panel._names.options[0][1]") == "'penguins'"
+    await kernel.run("panel.close()")
+    deadline = time.monotonic() + WAIT
+    while any(thread.name == "pcm-widgets" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "the thread stays"
+        await asyncio.sleep(0.01)
