@@ -8,6 +8,12 @@ export default tseslint.config({ ignores: ['lib/**', 'node_modules/**'] }, js.co
   rules: {
     'no-console': 'error',
     eqeqeq: 'error',
+    // Lumino's signals take `this` as an argument of its own.
+    '@typescript-eslint/unbound-method': 'off',
+    '@typescript-eslint/no-unused-vars': [
+      'error',
+      { ignoreRestSiblings: true, argsIgnorePattern: '^_' }
+    ],
     // What comes from outside is shown as text, and never becomes markup.
     'no-restricted-properties': [
       'error',

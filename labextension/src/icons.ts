@@ -21,6 +21,7 @@ function shield(name: string, inner: string): LabIcon {
 
 const TICK = '<path d="m5.2 8 2 2 3.6-4"/>';
 const CROSS = '<path d="m5.8 5.8 4.4 4.4m0-4.4-4.4 4.4"/>';
+const ARROW = '<path d="M4.8 8h6m-2.200-2.200 2.200 2.200-2.200 2.200"/>';
 const QUESTION = '<path d="M6.2 6.2a1.8 1.8 0 1 1 2.4 1.7c-.4.2-.6.4-.6 1m0 1.6v.4"/>';
 
 export const panelIcon = new LabIcon({
@@ -33,8 +34,11 @@ export const panelIcon = new LabIcon({
     '</g></svg>'
 });
 
+export const runInIcon = shield('run-in', ARROW);
+
 export const moodIcons: Readonly<Record<BadgeText['mood'], LabIcon>> = {
   verified: shield('verified', TICK),
+  process: shield('process', TICK),
   open: shield('open', ''),
   unverified: shield('unverified', QUESTION),
   failed: shield('failed', CROSS),

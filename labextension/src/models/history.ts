@@ -65,9 +65,9 @@ export class HistoryModel extends ListModel {
 /** Take away every claim that the user trusts the notebook: its outputs may come from isolated code. */
 export function untrusted(notebook: INotebookContent): INotebookContent {
   const cells = notebook.cells.map(cell => {
-    const { trusted: _trusted, ...metadata } = cell.metadata;
+    const { trusted, ...metadata } = cell.metadata;
     return { ...cell, metadata };
   });
-  const { signature: _signature, ...metadata } = notebook.metadata;
+  const { signature, ...metadata } = notebook.metadata;
   return { ...notebook, cells, metadata };
 }

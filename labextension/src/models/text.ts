@@ -81,7 +81,7 @@ export function measuredWord(value: Measured, trans: TranslationBundle): string 
 export interface BadgeText {
   readonly label: string;
   readonly description: string;
-  readonly mood: 'verified' | 'open' | 'unverified' | 'failed' | 'unknown';
+  readonly mood: 'verified' | 'process' | 'open' | 'unverified' | 'failed' | 'unknown';
 }
 
 function failed(kernel: KernelInfo, trans: TranslationBundle): BadgeText | null {
@@ -108,9 +108,27 @@ function measured(isolation: Isolation, trans: TranslationBundle): BadgeText {
       mood: 'unverified'
     };
   }
-  return isolation.level === 'none'
-    ? { label: trans.__('%1 · not isolated', label), description: isolation.summary, mood: 'open' }
-    : { label: trans.__('%1 · verified', label), description: isolation.summary, mood: 'verified' };
+  const description = `${isolation.summary}. ${levelWords(isolation, trans)}`;
+  switch (isolation.level) {
+    case 'container':
+      return { label: trans.__('%1 · verified', label), description, mood: 'verified' };
+    case 'process':
+      return { label: trans.__('%1 · own process', label), description, mood: 'process' };
+    case 'none':
+      return { label: trans.__('%1 · not isolated', label), description, mood: 'open' };
+  }
+}
+
+/** What a level of isolation means for who uses it. */
+export function levelWords(isolation: Pick<Isolation, 'level'>, trans: TranslationBundle): string {
+  switch (isolation.level) {
+    case 'container':
+      return trans.__('A container whose boundary was measured.');
+    case 'process':
+      return trans.__('A process of its own with your rights: it can read what you can.');
+    case 'none':
+      return trans.__("No isolation: it shares the server's process.");
+  }
 }
 
 /** Say where a kernel runs and what was measured of its isolation. What was not measured is never claimed. */

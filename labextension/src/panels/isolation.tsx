@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 import type { Fact, Isolation, KernelInfo } from '../api';
 import { moodIcons } from '../icons';
-import { badgeText, limitWords, measuredWord } from '../models/text';
+import { badgeText, levelWords, limitWords, measuredWord } from '../models/text';
 import { When } from './parts';
 
 /** Place and verified isolation, as a button that opens the details. */
@@ -59,6 +59,7 @@ export function IsolationBody(props: {
   return (
     <div className="pcm-Isolation" tabIndex={0} role="region" aria-label={trans.__('Isolation')}>
       <p>{isolation?.summary ?? text?.description}</p>
+      {isolation === null ? null : <p>{levelWords(isolation, trans)}</p>}
       {kernel?.limits ? (
         <p className="pcm-Note">{limitWords(kernel.limits, trans).join(' · ')}</p>
       ) : null}

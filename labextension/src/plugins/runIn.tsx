@@ -6,10 +6,10 @@ import { Dialog, ICommandPalette, ReactWidget, showDialog } from '@jupyterlab/ap
 import type { CodeCell } from '@jupyterlab/cells';
 import { INotebookTracker, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
-import { runIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import { type PlaceName, PLACES } from '../api';
 import { attempt, offerRemedy } from '../dialogs';
+import { runInIcon } from '../icons';
 import { placeLabel } from '../models/text';
 import { CommandIDs, ICodeMode } from '../tokens';
 import { kernelOf } from './launcher';
@@ -155,7 +155,7 @@ export const runIn: JupyterFrontEndPlugin<void> = {
       label: args =>
         args['isPalette'] ? trans.__('Run This Notebook in Another Place…') : trans.__('Run in…'),
       caption: trans.__('Move this notebook to another of the three kernels'),
-      icon: runIcon,
+      icon: runInIcon,
       isEnabled: () => notebooks.currentWidget !== null,
       describedBy: { args: { type: 'object', properties: {} } },
       execute: async () => {
