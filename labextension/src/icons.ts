@@ -13,16 +13,16 @@ function shield(name: string, inner: string): LabIcon {
     name: `py-code-mode-jupyter:${name}`,
     svgstr:
       '<svg xmlns="http://www.w3.org/2000/svg" width="16" height="16" viewBox="0 0 16 16">' +
-      '<g class="jp-icon3" fill="none" stroke="#616161" stroke-width="1.4" stroke-linejoin="round">' +
-      `<path class="pcm-shield" d="M8 1.5 13.5 3.5V7.5C13.5 11 11 13.5 8 14.5 5 13.5 2.5 11 2.5 7.5V3.5Z"/>${inner}` +
+      '<g class="jp-icon3" stroke="#616161" stroke-width="1.4" stroke-linejoin="round">' +
+      `<path class="pcm-shield" fill="none" d="M8 1.5 13.5 3.5V7.5C13.5 11 11 13.5 8 14.5 5 13.5 2.5 11 2.5 7.5V3.5Z"/>${inner}` +
       '</g></svg>'
   });
 }
 
-const TICK = '<path d="m5.2 8 2 2 3.6-4"/>';
-const CROSS = '<path d="m5.8 5.8 4.4 4.4m0-4.4-4.4 4.4"/>';
-const ARROW = '<path d="M4.8 8h6m-2.200-2.200 2.200 2.200-2.200 2.200"/>';
-const QUESTION = '<path d="M6.2 6.2a1.8 1.8 0 1 1 2.4 1.7c-.4.2-.6.4-.6 1m0 1.6v.4"/>';
+const TICK = '<path fill="none" d="m5.2 8 2 2 3.6-4"/>';
+const CROSS = '<path fill="none" d="m5.8 5.8 4.4 4.4m0-4.4-4.4 4.4"/>';
+const ARROW = '<path fill="none" d="M4.8 8h6m-2.200-2.200 2.200 2.200-2.200 2.200"/>';
+const QUESTION = '<path fill="none" d="M6.2 6.2a1.8 1.8 0 1 1 2.4 1.7c-.4.2-.6.4-.6 1m0 1.6v.4"/>';
 
 export const panelIcon = new LabIcon({
   name: 'py-code-mode-jupyter:panel',

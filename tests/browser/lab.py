@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -151,12 +152,29 @@ class Lab:
 
 
 @contextlib.contextmanager
-def running(folder: Path, log: Path, *options: str, program: str = "jupyterlab") -> Iterator[int]:
-    """Run JupyterLab, or another program that is like it, over a folder; yields its port."""
+def sharing(root: Path, *options: str, dark: bool = False, **environ: str) -> Iterator[Lab]:
+    """Show a JupyterLab that several tests share, with a storage of its own in `root`."""
+    folder = root / "notebooks"
+    folder.mkdir()
+    environ = {"PCM_STORAGE": str(root / "storage"), **environ}
+    with (
+        running(folder, root / "lab.log", *options, **environ) as port,
+        browsing(shutil.which("chromium") or shutil.which("google-chrome"), dark=dark) as page,
+    ):
+        lab = Lab(folder, port, page)
+        lab.show()
+        yield lab
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path, log: Path, *options: str, program: str = "jupyterlab", **more: str
+) -> Iterator[int]:
+    """Run JupyterLab, or a program that is like it, with `more` in its environment; yields its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | more
     for name in ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"):
         environ[name] = str(log.parent / name.lower())
     settings = Path(environ["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab/apputils-extension"

@@ -2,6 +2,7 @@
  * What the panel does with kernels and sessions.
  */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { INotebookTracker } from '@jupyterlab/notebook';
 import { KernelAPI } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { KernelInfo, SessionInfo } from '../api';
@@ -13,6 +14,7 @@ import type { ICodeMode } from '../tokens';
 export function kernelActions(
   app: JupyterFrontEnd,
   codeMode: ICodeMode,
+  notebooks: INotebookTracker | null,
   trans: TranslationBundle
 ): KernelActions {
   const { serverSettings, kernels } = app.serviceManager;
@@ -22,7 +24,14 @@ export function kernelActions(
   async function restart(kernel: KernelInfo): Promise<void> {
     const body = trans.__('Its variables are lost.');
     if (await confirm(trans.__('Restart this kernel?'), body, trans.__('Restart'))) {
-      await attempt(() => KernelAPI.restartKernel(kernel.id, serverSettings), trans);
+      // A notebook that asks itself knows that nothing it waits for will come.
+      const open = notebooks?.find(panel => panel.sessionContext.session?.kernel?.id === kernel.id);
+      await attempt(
+        () =>
+          open?.sessionContext.restartKernel() ??
+          KernelAPI.restartKernel(kernel.id, serverSettings),
+        trans
+      );
     }
   }
 

@@ -2,7 +2,7 @@
  * Small parts that the panels share.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { LabIcon } from '@jupyterlab/ui-components';
+import { type LabIcon, refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 import type { Usage } from '../api';
 import { bytes } from '../models/text';
@@ -28,6 +28,18 @@ export function IconButton(props: {
     >
       <icon.react tag="span" aria-hidden="true" width="16px" height="16px" />
     </button>
+  );
+}
+
+/** A button that looks again at everything. */
+export function refreshButton(onClick: () => void, trans: TranslationBundle): React.JSX.Element {
+  return (
+    <IconButton
+      icon={refreshIcon}
+      label={trans.__('Look again')}
+      about={trans.__('all')}
+      onClick={onClick}
+    />
   );
 }
 

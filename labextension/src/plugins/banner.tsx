@@ -7,6 +7,7 @@ import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator, type TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
+import type { Message as LuminoMessage } from '@lumino/messaging';
 import { Debouncer } from '@lumino/polling';
 import * as React from 'react';
 import type { SettingsAnswer } from '../api';
@@ -27,7 +28,6 @@ class Banner extends ReactWidget {
   constructor(private readonly _trans: TranslationBundle) {
     super();
     this.addClass('pcm-Banner');
-    this.hide();
   }
 
   /** Show a message instead of any other of its kind; null takes that away. */
@@ -36,8 +36,19 @@ class Banner extends ReactWidget {
     if (message !== null) {
       this._messages.set(kind, { kind, ...message });
     }
-    this.setHidden(this._messages.size === 0);
     this.update();
+  }
+
+  protected override onUpdateRequest(message: LuminoMessage): void {
+    super.onUpdateRequest(message);
+    void this.renderPromise?.then(() => this._claimHeight());
+  }
+
+  /** The box around it gives no widget more height than it claims. */
+  private _claimHeight(): void {
+    const height = this._messages.size === 0 ? 0 : (this.node.firstElementChild?.scrollHeight ?? 0);
+    this.node.style.minHeight = `${height}px`;
+    this.parent?.fit();
   }
 
   protected override render(): React.JSX.Element {

@@ -11,7 +11,7 @@ import { ICommandPalette, MainAreaWidget, ReactWidget } from '@jupyterlab/apputi
 import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import { refreshIcon, SidePanel, ToolbarButton } from '@jupyterlab/ui-components';
+import { refreshIcon, SidePanel } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import type * as React from 'react';
 import { kernelActions } from '../actions/kernels';
@@ -19,6 +19,7 @@ import { historyActions } from '../actions/history';
 import { storageActions } from '../actions/storage';
 import { panelIcon } from '../icons';
 import { HistoryPanel } from '../panels/history';
+import { refreshButton } from '../panels/parts';
 import { KernelsPanel } from '../panels/kernels';
 import { StoragePanel } from '../panels/storage';
 import { CommandIDs, ICodeMode } from '../tokens';
@@ -93,7 +94,9 @@ export const panel: JupyterFrontEndPlugin<void> = {
     panel.title.caption = trans.__('Code Mode');
     panel.node.setAttribute('role', 'region');
     panel.node.setAttribute('aria-label', trans.__('Code Mode'));
-    panel.addWidget(new KernelsPanel(codeMode, kernelActions(app, codeMode, trans), trans));
+    panel.addWidget(
+      new KernelsPanel(codeMode, kernelActions(app, codeMode, notebooks, trans), trans)
+    );
     panel.addWidget(
       new StoragePanel(codeMode.storage, storageActions(codeMode, notebooks, show, trans), trans)
     );
@@ -108,10 +111,7 @@ export const panel: JupyterFrontEndPlugin<void> = {
       codeMode.isWatched = true;
       void codeMode.places.lookAgain();
     };
-    panel.toolbar.addItem(
-      'refresh',
-      new ToolbarButton({ icon: refreshIcon, tooltip: trans.__('Look again'), onClick: refresh })
-    );
+    panel.toolbar.addItem('refresh', ReactWidget.create(refreshButton(refresh, trans)));
     app.shell.add(panel, 'left', { rank: 210, type: 'Code Mode' });
     restorer?.add(panel, PANEL);
 

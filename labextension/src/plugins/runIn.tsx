@@ -155,7 +155,7 @@ export const runIn: JupyterFrontEndPlugin<void> = {
       label: args =>
         args['isPalette'] ? trans.__('Run This Notebook in Another Place…') : trans.__('Run in…'),
       caption: trans.__('Move this notebook to another of the three kernels'),
-      icon: runInIcon,
+      icon: args => (args['isPalette'] ? runInIcon : undefined),
       isEnabled: () => notebooks.currentWidget !== null,
       describedBy: { args: { type: 'object', properties: {} } },
       execute: async () => {
