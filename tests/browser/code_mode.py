@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-from playwright.sync_api import Locator, Page
+from typing import TYPE_CHECKING, Any
 
 from .lab import Lab, Notebook, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
 
 AXE = Path(__file__).parents[2] / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = ("serious", "critical")
