@@ -135,8 +135,8 @@ export function levelWords(isolation: Pick<Isolation, 'level'>, trans: Translati
 export function badgeText(kernel: KernelInfo | undefined, trans: TranslationBundle): BadgeText {
   if (kernel === undefined) {
     return {
-      label: trans.__('No kernel'),
-      description: trans.__('There is no kernel whose isolation could be measured.'),
+      label: trans.__('Measuring …'),
+      description: trans.__('Nothing is known of this kernel yet.'),
       mood: 'unknown'
     };
   }

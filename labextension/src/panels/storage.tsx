@@ -63,6 +63,8 @@ function dragging(code: string): (event: React.MouseEvent) => void {
     if (start.button !== 0) {
       return;
     }
+    // Else the page would select what the mouse passes.
+    start.preventDefault();
     const stop = (): void => {
       document.removeEventListener('mousemove', move, true);
       document.removeEventListener('mouseup', stop, true);
