@@ -20,7 +20,7 @@ from py_code_mode_jupyter.errors import (
     InvalidArtifactNameError,
 )
 from py_code_mode_jupyter.formats import Encoded, encode
-from py_code_mode_jupyter.storage import ArtifactInfo, FileStorage
+from py_code_mode_jupyter.storage import ArtifactInfo, FileStorage, folder, versions
 
 
 def test_what_is_saved_is_loaded_and_described(storage: FileStorage) -> None:
@@ -280,3 +280,25 @@ def test_a_thousand_artifacts_are_listed_within_50_ms(storage: FileStorage) -> N
         started = time.perf_counter()
         assert len(storage.artifacts.list()) == 1000
         times.append(time.perf_counter() - started)
+
+
+def test_a_listing_reads_again_only_what_has_changed(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that ten thousand artifacts are not read for each page that is asked for."""
+    monkeypatch.setattr(folder, "SETTLED", 0.0)
+    for number in range(20):
+        storage.artifacts.save(f"a{number}", number)
+    storage.artifacts.list()
+    read: list[str] = []
+    newest = versions.newest
+
+    def noted(artifacts: folder.Folder, name: str, version: int | None = None) -> ArtifactInfo | None:
+        read.append(name)
+        return newest(artifacts, name, version)
+
+    monkeypatch.setattr(versions, "newest", noted)
+    assert len(storage.artifacts.list()) == 20
+    storage.artifacts.save("a7", "newer")
+    assert storage.artifacts.list()[0].name == "a7"
+    assert read == ["a7"]
