@@ -371,6 +371,9 @@ class WorkflowNotFoundError(StorageError, KeyError, AttributeError):
         Names that exist and look alike.
     """
 
+    # In place of the slot of `AttributeError`, which neither pickles nor crosses to isolated code.
+    name: str = ""
+
     def __init__(self, name: str, *, known: Sequence[str] = ()) -> None:
         hint = (
             f"Did you mean {', '.join(map(repr, known))}?"

@@ -119,6 +119,9 @@ async def test_what_cannot_be_is_refused_with_the_same_class(kept: Session, stor
     for call, error in REFUSED.items():
         assert name_of(await kept.run(call)) == error, call
     assert storage.workflows.list() == before
+    caught = "from py_code_mode_jupyter.errors import WorkflowNotFoundError\n"
+    caught += "try: workflows.get('ad')\nexcept WorkflowNotFoundError as e: about = (e.name, e.known)\nabout"
+    assert (await kept.run(caught)).value in (("ad", ("add",)), ("ad", ["add"]))
     refused = await kept.run("workflows.create('x', 'def run():\\n  pass\\n\\ndef broken(:\\n')")
     assert "line 4" in str(refused.error)
     assert "def broken(:" in str(refused.error)

@@ -285,6 +285,11 @@ INSTANCES: list[CodeModeError] = [
     tree.DependencyInstallError("s", "what", log="l"),
     tree.StorageUnavailableError("/p", "what"),
     tree.ArtifactNotFoundError("a", version=2, known=("b",)),
+    tree.WorkflowNotFoundError("a", known=("b",)),
+    tree.WorkflowExistsError("a"),
+    tree.InvalidWorkflowError("a", "wrong", line=3, text="def run(:"),
+    tree.WorkflowConsentError("a", origin="container", place="venv", sha256="0" * 64),
+    tree.WorkflowProtectedError("a", origin="host", place="venv"),
     tree.InvalidArtifactNameError("a", "bad"),
 ]
 
