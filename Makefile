@@ -33,7 +33,7 @@ test: check  ## run make check and every test; PCM_REQUIRE=all: nothing may be s
 	$(NPM) test
 	tests/provide.sh
 	failed=; \
-	$(PYTEST) --numprocesses=2 --dist=worksteal -m "not alone" $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
+	$(PYTEST) --numprocesses=3 --dist=worksteal -m "not alone" $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
 	$(PYTEST) -m alone $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
 	test -z "$$failed"
 
