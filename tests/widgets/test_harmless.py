@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+import time
 from html.parser import HTMLParser
 from typing import Any
 
@@ -126,6 +127,19 @@ def test_html_is_not_shown_where_nothing_can_clean_it(monkeypatch: pytest.Monkey
     )
     assert set(shown["data"]) == {"text/plain"}
     assert "plain" in shown["data"]["text/plain"] and "nh3" in shown["data"]["text/plain"]
+
+
+@pytest.mark.parametrize("part", ["<!--", "<![CDATA[", "<div>", "<b>"])
+def test_html_that_would_keep_a_reader_busy_is_framed_unread(part: str) -> None:
+    begun = time.monotonic()
+    shown = page_outputs([Output(type="display_data", data={"text/html": part * 200_000})])
+    assert active_in(shown[0]["data"]["text/html"]) == [] and "iframe" in shown[0]["data"]["text/html"]
+    assert time.monotonic() - begun < 20  # it took minutes to read
+
+
+def test_long_markdown_is_shown_as_text() -> None:
+    [shown] = page_outputs([Output(type="display_data", data={"text/markdown": "[a](" * 10_000})])
+    assert set(shown["data"]) == {"text/plain"}
 
 
 def test_whatever_is_shown_can_be_sent_as_json() -> None:
