@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..settings import ServerSettings
 
 _T = TypeVar("_T")
+_UNSEEN = 2.0
+"""Seconds between two looks while nobody listens: only metrics and Jupyter's own events are told then."""
 _THREADS = 4
 """Threads for what blocks: storage, engine, measuring."""
 
@@ -96,7 +98,8 @@ class ServerState:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(self.settings.watch_interval)
+            interval = self.settings.watch_interval
+            await asyncio.sleep(interval if len(self.broadcast) else max(interval, _UNSEEN))
             try:
                 await self.kernels.look()
                 await self.off_loop(self.changes.look, self.settings.storage)

@@ -43,6 +43,7 @@ class Watched:
         self.limits: _Described | None = None
         self.limits_of = -1
         self.peak = 0
+        self.noting = asyncio.Lock()
         self.measuring: asyncio.Task[_Described | None] | None = None
 
 
@@ -77,12 +78,8 @@ class KernelWatch:
             await asyncio.gather(*(self._tell_usage(id) for id in list(self._watched)))
 
     async def _look_at(self, id: str) -> None:
-        is_new = id not in self._watched
-        watched = self._watched.setdefault(id, Watched())
-        provisioner = self._provisioner(id)
-        if provisioner is not None:
-            await self._note_start(id, watched, provisioner)
-            self._note_death(id, watched, provisioner)
+        watched = await self._note(id)
+        is_new = not watched.shown
         shown = await self._describe(id)
         before, watched.shown = watched.shown, shown
         if is_new:
@@ -92,6 +89,16 @@ class KernelWatch:
         elif _what_counts(before) != _what_counts(shown):
             died = before.get("death") != shown["death"]
             self._broadcast.tell("kernels", "died" if died else "changed", id, kernel=shown)
+
+    async def _note(self, id: str) -> Watched:
+        """Take note of what has happened to a kernel since somebody last looked or asked."""
+        provisioner = self._provisioner(id)
+        watched = self._watched.setdefault(id, Watched())
+        if provisioner is not None:
+            async with watched.noting:  # who asks meanwhile is told what was measured
+                await self._note_start(id, watched, provisioner)
+            self._note_death(id, watched, provisioner)
+        return watched
 
     async def _note_start(self, id: str, watched: Watched, provisioner: Observed) -> None:
         """Measure and count what was started since the last look."""
@@ -155,8 +162,7 @@ class KernelWatch:
         RequestRefusedError
             There is none of this id.
         """
-        self._kernel(id)
-        watched = self._watched.setdefault(id, Watched())
+        watched = await self._note(id)
         usage = await self._usage(id, watched)
         return {**await self._describe(id), "usage": usage}
 
