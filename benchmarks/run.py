@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import browser
 import container
 import ledger
 import measures
@@ -23,7 +24,7 @@ import pyperf  # type: ignore[import-untyped]
 from measures import Measure, Pair
 from report import broken, machine, table
 
-MEASURES = (*measures.MEASURES, *ledger.MEASURES, *container.MEASURES)
+MEASURES = (*measures.MEASURES, *ledger.MEASURES, *container.MEASURES, *browser.MEASURES)
 BOUND_BROKEN, FAILED = 1, 2
 WORKER_LIMIT = 300  # seconds
 FAST = 10  # times fewer values, from one worker
@@ -41,6 +42,9 @@ def main() -> int:
     if (why := container.why_not()) and {*chosen} & {*container.MEASURES}:
         print(f"Containers are left out: {why}", file=sys.stderr)
         chosen = [measure for measure in chosen if measure not in container.MEASURES]
+    if browser.chromium() is None and {*chosen} & {*browser.MEASURES}:
+        print("What a browser sees is left out: there is no Chromium", file=sys.stderr)
+        chosen = [measure for measure in chosen if measure not in browser.MEASURES]
     try:
         suite = measure_all(chosen, fast=options.fast)
     except subprocess.SubprocessError as error:
