@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..display import lines_of
-from ..environments.container.filtering.html import framed
 from ..environments.container.filtering.mime import Bundles, harmless_text
 from ..errors import ArtifactFormatError
 from ..formats import HEAD_SIZE
@@ -25,8 +24,6 @@ MOST_OUTPUTS = 200
 """Outputs of one run that are shown."""
 MOST_BYTES = 8 * 2**20
 """Bytes of one run that are shown."""
-_LONGEST_READ, _MOST_DECLARATIONS = 20_000, 20
-"""Characters of HTML or Markdown that are read, and comments in them: some take time by the square of it."""
 PageOutput = dict[str, Any]
 
 
@@ -71,7 +68,6 @@ def _bundle(output: Output) -> dict[str, Any]:
     # A widget of the session's own has its model in another kernel, or none that was let through.
     bundles = Bundles(online=False, extra=frozenset(), knows=lambda _: False)
     given = dict(output.data)
-    frame = _unread(given)
     try:
         data, _ = bundles.reduce(given, {})
     except ImportError as error:
@@ -79,24 +75,11 @@ def _bundle(output: Output) -> dict[str, Any]:
     except Exception:  # noqa: BLE001 - hostile input that was not foreseen is not shown
         _log.exception("An output cannot be understood, and is not shown")
         return {"text/plain": _plain(output)}
-    data |= frame
     if "image/png" in data and not _is_png(data["image/png"]):
         del data["image/png"]
     if "text/plain" in data:
         data["text/plain"] = _text(data["text/plain"])
     return data or {"text/plain": _plain(output)}
-
-
-def _unread(given: dict[str, Any]) -> dict[str, Any]:
-    """Take out what could keep a reader busy for minutes; return a frame for the page of it that is HTML."""
-    page, text = given.get("text/html"), given.get("text/markdown")
-    if isinstance(text, str) and len(text) > _LONGEST_READ:
-        del given["text/markdown"]
-        given.setdefault("text/plain", text)
-    if isinstance(page, str) and (len(page) > _LONGEST_READ or page.count("<!") > _MOST_DECLARATIONS):
-        del given["text/html"]
-        return {"text/html": framed(page, online=False)}
-    return {}
 
 
 def _is_png(text: str) -> bool:

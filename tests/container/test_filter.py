@@ -549,3 +549,29 @@ def test_no_content_makes_it_fail(kind: str, content: dict[str, Any]) -> None:
     found = Filter(online=False).admit(message(kind, content))
     if found is not None:
         assert json.loads(found.parts()[3]) == found.content
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "part", ["<!--", "<div>", "<b>", "<a ", "<?", "<![CDATA[", "</", "<b a='", "<b><p>", "<td>", "<script>"]
+)
+def test_html_whose_end_is_far_is_framed_before_anybody_reads_all_of_it(part: str) -> None:
+    """Readers take time by the square of what is never closed: minutes for a megabyte of the first one."""
+    for size in (50_000, 10**6):
+        assert harmless_html(part * (size // len(part)), online=False).startswith("<iframe sandbox")
+
+
+def test_long_honest_html_stays_in_the_page() -> None:
+    row = "<tr><td>1</td><td>2</td></tr>"
+    table = f"<table class='dataframe'><tbody>{row * 10_000}</tbody></table>"
+    assert harmless_html(table, online=False).count("<tr>") == 10_000
+    picture = f"<p>A picture: <img src='data:image/png;base64,{PNG * 10_000}'><br/>and text.</p>"
+    assert "<iframe" not in harmless_html(picture, online=False)
+    assert harmless_html("<br/>" * 1000, online=False).count("<br>") == 1000
+
+
+def test_markdown_that_is_long_stays_text() -> None:
+    text = "[" * 100_000
+    found = Filter(online=False).admit(message("display_data", {"data": {"text/markdown": text}}))
+    assert found is not None
+    assert found.content["data"] == {"text/plain": text}

@@ -138,7 +138,7 @@ def test_html_that_would_keep_a_reader_busy_is_framed_unread(part: str) -> None:
 
 
 def test_long_markdown_is_shown_as_text() -> None:
-    [shown] = page_outputs([Output(type="display_data", data={"text/markdown": "[a](" * 10_000})])
+    [shown] = page_outputs([Output(type="display_data", data={"text/markdown": "[a](" * 20_000})])
     assert set(shown["data"]) == {"text/plain"}
 
 

@@ -45,6 +45,9 @@ _STYLES = frozenset(
 )
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp|bmp|svg\+xml);base64,[A-Za-z0-9+/=\s]*", re.ASCII)
 _HEIGHT = 450
+_LONGEST, _MOST_OPEN, _DEEPEST = 2**20, 4096, 200
+"""Characters that are read, characters of it that may be left open at the end, and elements in each other."""
+_VOID = frozenset({"br", "col", "hr", "img", "meta"})
 _OFFLINE = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:; media-src data: blob:; worker-src blob:; form-action 'none'; "
@@ -70,9 +73,17 @@ def harmless_html(html: str, *, online: bool) -> str:
 
 
 def is_passive(html: str) -> bool:
-    """Return whether nothing in it is lost or changed when it is cleaned, but for decoration."""
+    """Return whether nothing in it is lost or changed when it is cleaned, but for decoration.
+
+    What would take long to find out is not: readers of HTML take time by the square of what is never
+    closed, so text that leaves much open goes into a frame, unread.
+    """
+    if len(html) > _LONGEST:
+        return False
     reader = _Reader()
     reader.feed(html)
+    if len(reader.rawdata) > _MOST_OPEN:
+        return False
     reader.close()
     return reader.is_passive
 
@@ -134,11 +145,20 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.is_passive = True
+        self._depth = 0
+
+    def handle_endtag(self, tag: str) -> None:
+        self._depth = max(self._depth - 1, 0)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        # To a browser the slash means nothing.
+        self.handle_starttag(tag, attrs)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._depth += tag not in _VOID
         names = {name for name, _ in attrs}
         # pandas puts such a style into each table; JupyterLab has one of its own for them.
         is_decoration = tag == "style" and "scoped" in names
         is_known = tag in _TAGS or tag in _FRAME_TAGS or is_decoration
-        if not is_known or any(name.startswith("on") for name in names):
+        if not is_known or self._depth > _DEEPEST or any(name.startswith("on") for name in names):
             self.is_passive = False

@@ -11,6 +11,8 @@ from .html import framed, harmless_html, picture
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]*", re.ASCII)
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp")
+_LONGEST_MARKDOWN = 64 * 1024
+"""Characters of Markdown that are read; longer text stays text."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _MODEL_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _SIZES = ("width", "height")
@@ -76,8 +78,10 @@ class Bundles:
         """Show it as HTML: JupyterLab's own renderer lets scripts through in what was run here."""
         import mistune
 
-        found.setdefault("text/html", harmless_html(str(mistune.html(text)), online=self._online))
         found["text/plain"] = harmless_text(text)
+        if len(text) > _LONGEST_MARKDOWN:
+            return
+        found.setdefault("text/html", harmless_html(str(mistune.html(text)), online=self._online))
 
     def _is_known_view(self, item: Any) -> bool:
         model = item.get("model_id") if isinstance(item, dict) else None
