@@ -38,8 +38,8 @@ PRIVATE_FOLDERS = (
     "PCM_STORAGE",
 )
 LANDLOCK_CREATE_RULESET, ASK_VERSION = 444, 1
-ALONE = frozenset({"benchmarks", "browser"})
-"""Folders whose tests measure, or drive a browser as a person would; nothing else runs beside them."""
+ALONE = frozenset({"benchmarks", "browser", "in_process"})
+"""Folders whose tests measure, drive a browser, or look at a whole process; nothing else runs beside them."""
 PUBLIC_BASE, LOCAL_BASE = "python:3.12-slim", "py-code-mode:local-base"
 OTHER_PYTHONS = tuple(f"3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor)
 

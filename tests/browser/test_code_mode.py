@@ -191,12 +191,13 @@ def test_settings_of_a_notebook_are_edited_in_a_form(lab: Lab, venv: Notebook) -
 
 def test_everything_is_reached_by_keyboard_and_palette(lab: Lab, venv: Notebook) -> None:
     page = lab.page
-    command(page, "application:toggle-left-area")
+    if page.locator("#pcm-panel").is_visible():
+        command(page, "application:toggle-left-area")
+        page.locator("#pcm-panel").wait_for(state="hidden")
     venv.activate()
-    page.keyboard.press("Control+Alt+P")
+    page.locator("body").press("Control+Alt+P")
     page.locator("#pcm-panel").wait_for()
-    badge(venv).focus()
-    page.keyboard.press("Enter")
+    badge(venv).press("Enter")
     dialog(page).locator("tr[data-fact]").first.wait_for()
     dialog(page).locator(":focus").wait_for()
     page.keyboard.press("Escape")

@@ -67,6 +67,10 @@ def message(text: str) -> Message:
     return Message("iopub", {"msg_type": "stream"}, {"msg_id": "1"}, {}, {"name": "stdout", "text": text})
 
 
+def ask(handover: Handover) -> None:
+    handover.send({"header": {"msg_id": "1"}, "parent_header": {}, "metadata": {}, "content": {}})
+
+
 async def test_messages_keep_their_order_and_a_client_that_fails_gets_the_next() -> None:
     seen: list[str] = []
     failed: list[str] = []
@@ -85,6 +89,7 @@ async def test_messages_keep_their_order_and_a_client_that_fails_gets_the_next()
     )
     handover = Handover(lambda _channel, _parts: None, lambda _is_full: None)
     handover.open(take)
+    ask(handover)
     for number in range(300):
         handover.deliver(message(str(number)), 1)
     async with asyncio.timeout(10):
@@ -98,6 +103,9 @@ async def test_a_client_that_has_left_gets_nothing_and_holds_nobody_up() -> None
     got: list[object] = []
     handover = Handover(lambda _channel, _parts: None, said.append)
     handover.open(lambda *about: got.append(about))
+    handover.deliver(message("of a run that nobody here asked for"), 10 * MB)
+    assert said == []
+    ask(handover)
     handover.deliver(message("x"), 10 * MB)
     handover.close()
     assert said == [True, False]

@@ -171,7 +171,7 @@ async def test_a_file_without_end_is_not_taken_whole(container: Open, tmp_path: 
         await session.run("open('/work/sparse', 'wb').truncate(2**40)")
         with pytest.raises(TransferError, match="larger than"):
             await session.download("sparse", tmp_path / "got")
-        assert [*tmp_path.iterdir()] == []
+        assert [*tmp_path.glob("*got*")] == []
 
 
 class Liar:

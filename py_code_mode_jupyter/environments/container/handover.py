@@ -58,6 +58,7 @@ class Handover:
         self._size = 0
         self._is_full = False
         self._is_expected = False
+        self._asked = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._take: Take | None = None
         # Only the stream's ends know of these messages, so nothing has to be signed.
@@ -83,6 +84,7 @@ class Handover:
 
     def send(self, message: dict[str, Any], buffers: Sequence[Any] = ()) -> None:
         """Send a request on the shell channel."""
+        self._asked = str(message["header"]["msg_id"])
         _, _, *parts = self._session.serialize(message)
         self._forward(SHELL, [*parts, *buffers])
 
@@ -93,8 +95,10 @@ class Handover:
     # From the container, in its thread
 
     def deliver(self, message: Message, size: int) -> None:
-        """Hand over a message that took so many bytes."""
+        """Hand over a message that took so many bytes, if it belongs to what was asked last."""
         parent_id = str(message.parent.get("msg_id"))
+        if parent_id != self._asked:  # another client's, or too late
+            return
         item = (message.channel, message.msg_type, parent_id, message.content, message.buffers)
         self._put(item, size + _EACH)
 
