@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 import zmq
 from jupyter_client.session import Session as WireSession
@@ -12,11 +12,11 @@ from jupyter_client.session import Session as WireSession
 from ..sandbox.sockets import WatchedSocket
 from ..sandbox.wire import IOPUB, SHELL
 
+if TYPE_CHECKING:
+    from ..environments.container.handover import Take
+
 _log = logging.getLogger(__name__)
 _MAX_MESSAGE = 512 * 2**20
-
-Take = Callable[[str, str, str, dict[str, Any], Sequence[Any]], None]
-"""Takes a message: channel, type, id of the request that it belongs to, content, buffers."""
 
 
 class KernelClient(Protocol):

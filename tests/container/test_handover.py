@@ -59,6 +59,7 @@ def test_output_for_a_loop_that_was_closed_goes_nowhere(storage: FileStorage) ->
             loop.run_until_complete(work)
 
     in_a_loop(session.start())
+    handover_of(session)._asked = "1"
     handover_of(session).publish("stream", {"name": "stdout", "text": "late"}, {"msg_id": "1"})
     in_a_loop(session.close())
 
@@ -104,6 +105,8 @@ async def test_a_client_that_has_left_gets_nothing_and_holds_nobody_up() -> None
     handover = Handover(lambda _channel, _parts: None, said.append)
     handover.open(lambda *about: got.append(about))
     handover.deliver(message("of a run that nobody here asked for"), 10 * MB)
+    for number in range(20_000):  # a container chooses which run a note is for
+        handover.publish("stream", {"name": "stderr", "text": "not shown"}, {"msg_id": str(number + 2)})
     assert said == []
     ask(handover)
     handover.deliver(message("x"), 10 * MB)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from py_code_mode_jupyter import FileStorage, RunStatus, Session
 from py_code_mode_jupyter.environments.container.images import BASE, layer_name
 from py_code_mode_jupyter.errors import DependencyInstallError, RuntimeDepsDisabledError
 from py_code_mode_jupyter.execution import ContainerConfig, ContainerExecutor
+from py_code_mode_jupyter.sandbox.supervisor.packages import unpack
 
 from .conftest import TOKEN, Open, of_process, until
 
@@ -272,3 +275,34 @@ async def test_configured_packages_that_cannot_be_had_fail_the_start(
     with pytest.raises(DependencyInstallError, match="nowhere"):
         await Session(storage, ContainerExecutor(config)).start()
     assert of_process(engine) == {}
+
+
+async def test_a_library_that_is_in_use_outlives_the_coming_of_another_package(
+    open_session: Open, wheels: Path
+) -> None:
+    """What comes brings along what it needs, also where the code has loaded that already."""
+    fields = {**ALLOWED, "wheelhouse": wheels, "memory_limit": "1g", "disk_limit": "512m"}
+    async with open_session(**fields) as session:
+        assert (await session.add_dep("numpy")).installed == ("numpy",)
+        assert (await session.run("import numpy as np; kept = np.arange(10)")).is_ok
+        assert (await session.add_dep("pandas")).installed == ("pandas",)
+        result = await session.run(
+            "np.linalg.norm(np.random.default_rng(1).normal(size=9)) > 0, int(kept.sum())"
+        )
+        assert (result.value, result.state_preserved) == ((True, 45), True)
+        assert (await session.run("import pandas; pandas.Series(kept).sum() == 45")).is_ok
+
+
+def test_a_file_that_is_replaced_stays_what_it_was_for_whoever_has_it_open(tmp_path: Path) -> None:
+    old = tmp_path / "library.so"
+    old.write_bytes(b"as it was loaded")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("library.so")
+        member.size = 3
+        archive.addfile(member, io.BytesIO(b"new"))
+    packed.seek(0)
+    with old.open("rb") as loaded:
+        unpack(packed, tmp_path)
+        assert loaded.read() == b"as it was loaded"
+    assert old.read_bytes() == b"new"

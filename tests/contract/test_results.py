@@ -273,8 +273,8 @@ async def test_a_plot_is_shown_as_an_image(session: Session) -> None:
     if session.supports("process_isolation"):
         await session.add_dep("matplotlib")
     code = "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])\nprint('drawn')"
-    outputs = (await session.run(code)).outputs
-    assert any("image/png" in o.data for o in outputs), outputs
+    result = await session.run(code)
+    assert any("image/png" in output.data for output in result.outputs), (result, result.outputs)
 
 
 async def test_files_go_in_and_come_out(session: Session, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _ROOM, _LITTLE = 4 * 2**20, 2**20
 _EACH = 500
 """Bytes that a message takes beside what it holds."""
 
+_Item = tuple[str, str, str, dict[str, Any], Sequence[Any]]
 Take = Callable[[str, str, str, dict[str, Any], Sequence[Any]], None]
 """Takes a message: channel, type, id of the request, content, buffers."""
 
@@ -54,7 +55,7 @@ class Handover:
         self._forward = forward
         self._on_full = on_full
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[int, tuple[str, str, str, dict[str, Any], Sequence[Any]]]] = deque()
+        self._waiting: deque[tuple[int, _Item]] = deque()
         self._size = 0
         self._is_full = False
         self._is_expected = False
@@ -97,16 +98,16 @@ class Handover:
     def deliver(self, message: Message, size: int) -> None:
         """Hand over a message that took so many bytes, if it belongs to what was asked last."""
         parent_id = str(message.parent.get("msg_id"))
-        if parent_id != self._asked:  # another client's, or too late
-            return
-        item = (message.channel, message.msg_type, parent_id, message.content, message.buffers)
-        self._put(item, size + _EACH)
+        if parent_id == self._asked:  # and not another client's, or too late
+            item = (message.channel, message.msg_type, parent_id, message.content, message.buffers)
+            self._put(item, size + _EACH)
 
     def publish(self, msg_type: str, content: dict[str, Any], parent: dict[str, Any]) -> None:
-        """Hand over a message of our own, in the run of `parent` (its header)."""
-        self._put((IOPUB, msg_type, str(parent.get("msg_id")), content, ()), _EACH)
+        """Hand over a message of our own in the run of `parent` (its header), if that was asked last."""
+        if (parent_id := str(parent.get("msg_id"))) == self._asked:
+            self._put((IOPUB, msg_type, parent_id, content, ()), _EACH)
 
-    def _put(self, item: tuple[str, str, str, dict[str, Any], Sequence[Any]], size: int) -> None:
+    def _put(self, item: _Item, size: int) -> None:
         with self._lock:
             if self._loop is None:
                 return

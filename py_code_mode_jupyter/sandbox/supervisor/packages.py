@@ -38,9 +38,21 @@ def unpack(archive: IO[bytes], folder: Path) -> None:
     OSError, tarfile.TarError
         There is no room, or it is no archive of plain files.
     """
-    # Code may have put links there; the filter lets none lead out, and what is outside is not ours to change.
     with tarfile.open(fileobj=archive, mode="r|") as packed:
-        packed.extractall(folder, filter="data")
+        packed.extractall(folder, filter=_replacing)
+
+
+def _replacing(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+    """Let a member of an archive through, and take away the file that it replaces.
+
+    Written over, a library that the kernel has loaded would crash it.
+    """
+    # Code may have put links there; the filter lets none lead out, and what is outside is not ours to change.
+    harmless = tarfile.data_filter(member, folder)
+    if harmless is not None and harmless.isreg():
+        with contextlib.suppress(FileNotFoundError):
+            Path(folder, harmless.name).unlink()
+    return harmless
 
 
 def remove(name: str) -> bool:
