@@ -69,6 +69,7 @@ class _Run:
         self.idle = False
         self.started = False
         self.interrupted = False
+        self.strike: asyncio.Future[None] | None = None
         self.decoding: asyncio.Future[RunEnding] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -86,6 +87,13 @@ class _Run:
     def finish(self, ending: RunEnding) -> None:
         if self.timer is not None:
             self.timer.cancel()
+        if self.strike is not None and not self.strike.done():
+            # An interrupt on its way would strike the next run, if that could begin now.
+            self.strike.add_done_callback(lambda _: self._resolve(ending))
+        else:
+            self._resolve(ending)
+
+    def _resolve(self, ending: RunEnding) -> None:
         if not self.future.done():
             self.future.set_result(ending)
 
@@ -118,7 +126,6 @@ class KernelRunner:
         self._run: _Run | None = None
         self._welcome: asyncio.Future[None] | None = None
         self._closed = False
-        self._late: asyncio.Future[None] | None = None
 
     @property
     def alive(self) -> bool:
@@ -160,17 +167,23 @@ class KernelRunner:
 
     async def interrupt(self) -> None:
         """Interrupt the run; if the kernel has not begun it yet, as soon as it does."""
-        if self._run is None or self._run.future.done():
+        run = self._run
+        if run is None or run.future.done():
             return
-        self._run.interrupted = True
-        if self._run.started:
-            await self._environment.interrupt()
+        run.interrupted = True
+        if run.started:
+            await asyncio.shield(self._strike(run))
 
     def _on_started(self, run: _Run) -> None:
         run.started = True
         if run.interrupted:
-            # Fast by contract: a signal, or a message on a control channel.
-            self._late = asyncio.ensure_future(self._environment.interrupt())
+            self._strike(run)
+
+    def _strike(self, run: _Run) -> asyncio.Future[None]:
+        """Interrupt the run, unless an interrupt is on its way already."""
+        if run.strike is None or run.strike.done():
+            run.strike = asyncio.ensure_future(self._environment.interrupt())
+        return run.strike
 
     async def stats(self) -> Mapping[str, Any]:
         """Return what the kernel uses."""

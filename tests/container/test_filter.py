@@ -551,7 +551,7 @@ def test_no_content_makes_it_fail(kind: str, content: dict[str, Any]) -> None:
         assert json.loads(found.parts()[3]) == found.content
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(30, func_only=True)  # the first test of all may have to build the images
 @pytest.mark.parametrize(
     "part", ["<!--", "<div>", "<b>", "<a ", "<?", "<![CDATA[", "</", "<b a='", "<b><p>", "<td>", "<script>"]
 )
