@@ -164,6 +164,10 @@ class Watched:
         self._restarted.clear()
         kill()
         await asyncio.wait_for(self._restarted.wait(), WAIT)
+        # Jupyter tells that before it restarts the kernel.
+        async with asyncio.timeout(WAIT):
+            while not await self.manager.is_alive():
+                await asyncio.sleep(0.01)
         await self.client.wait_for_ready(timeout=WAIT)
 
     async def close(self) -> None:
