@@ -166,7 +166,7 @@ class Watched:
         await asyncio.wait_for(self._restarted.wait(), WAIT)
         # Jupyter tells that before it restarts the kernel.
         async with asyncio.timeout(WAIT):
-            while not await self.manager.is_alive():
+            while not await self.manager.is_alive():  # noqa: ASYNC110 - nothing tells when it is
                 await asyncio.sleep(0.01)
         await self.client.wait_for_ready(timeout=WAIT)
 
