@@ -11,14 +11,12 @@ from typing import Any, final
 
 from ..errors import ArtifactFormatError
 from .encoded import Buffer, Encoded, library, owned_by, writing
+from .footer import MAGIC, Footer, read_footer
 
 MAX_DECODED = 2**32
 """Bytes that a compressed table may grow to in memory. `encode` refuses what `decode` would."""
 
-_PARQUET_MAGIC = b"PAR1"
 _BATCH_ROWS, _BATCH_BYTES = 2**20, 2**28
-# What `encode` writes. Others shrink repetition by more than a thousand, a gift to whoever builds bombs.
-_CODECS = ("SNAPPY", "UNCOMPRESSED")
 _OURS = b"py_code_mode_jupyter"
 _LONGEST_FIXED = 1_000
 """Bytes of a cell, in a column whose cells are all of one length, that a glance still reads."""
@@ -109,13 +107,14 @@ def _read_parquet(pa: Any, parquet: Any, data: Buffer) -> Any:
     Text columns are read as dictionaries, in which a value that is repeated takes no room, and only
     unfolded once it is known how large they become.
     """
+    footer = read_footer(data)
+    _refuse_bomb(footer)
     source = pa.py_buffer(data)
     with parquet.ParquetFile(pa.BufferReader(source)) as file:
         schema = file.schema_arrow
-        _refuse_bomb(file.metadata)
         if not len(schema):
             return file.read()  # rows without columns
-        compact, rows = _slicing(pa, file.metadata, schema)
+        compact, rows = _slicing(pa, file.metadata.schema, schema, max(footer.group_sizes, default=0))
     with parquet.ParquetFile(pa.BufferReader(source), read_dictionary=compact) as file:
         batches, size = [], 0
         for batch in file.iter_batches(batch_size=rows):
@@ -128,24 +127,20 @@ def _read_parquet(pa: Any, parquet: Any, data: Buffer) -> Any:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _refuse_bomb(metadata: Any) -> None:
+def _refuse_bomb(footer: Footer) -> None:
     """Judge a table by what its footer says it unfolds to, before anything is unfolded."""
-    columns = [group.column(index) for group in _groups(metadata) for index in range(group.num_columns)]
-    if any(column.compression not in _CODECS for column in columns):
-        raise ValueError(f"it is compressed with another method than {' or '.join(_CODECS)}")
-    sizes = [(column.num_values * 8, column.total_uncompressed_size) for column in columns]
-    if metadata.num_rows < 0 or any(min(pair) < 0 for pair in sizes):
-        raise ValueError("its footer counts below zero")
-    if max(metadata.num_rows, sum(map(max, sizes))) > MAX_DECODED:
+    if any(chunk.codec is None for chunk in footer.chunks):
+        raise ValueError("it is compressed with another method than SNAPPY")
+    unfolded = sum(max(chunk.num_values * 8, chunk.uncompressed) for chunk in footer.chunks)
+    if max(footer.num_rows, unfolded) > MAX_DECODED:
         raise ValueError(f"it unfolds to more than {MAX_DECODED:,} bytes")
 
 
-def _slicing(pa: Any, metadata: Any, schema: Any) -> tuple[list[str], int]:
+def _slicing(pa: Any, leaves: Any, schema: Any, largest: int) -> tuple[list[str], int]:
     """Return the columns to read as dictionaries, and how many rows to read at a time."""
     kinds = {field.name: field.type for field in schema}
-    largest = max((group.total_byte_size for group in _groups(metadata)), default=0)
     compact, width = [], 1
-    for leaf in (metadata.schema.column(index) for index in range(metadata.num_columns)):
+    for leaf in (leaves.column(index) for index in range(len(leaves))):
         # pyarrow would read a dot as the way into a nested column.
         kind = kinds.get(leaf.path) if "." not in leaf.path else None
         if leaf.physical_type != "BYTE_ARRAY":
@@ -160,10 +155,6 @@ def _slicing(pa: Any, metadata: Any, schema: Any) -> tuple[list[str], int]:
 
 def _is_text(kind: Any) -> bool:
     return str(kind) in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
-
-
-def _groups(metadata: Any) -> list[Any]:
-    return [metadata.row_group(index) for index in range(metadata.num_row_groups)]
 
 
 def _unfolded_size(column: Any, wanted: Any) -> int:
@@ -217,7 +208,7 @@ _TABLE_READERS: dict[str, Callable[[Any, Any, dict[str, Any]], Any]] = {
 
 def check_parquet(head: bytes) -> None:
     """Refuse what does not begin as a parquet file does."""
-    if head[:4] != _PARQUET_MAGIC:
+    if head[:4] != MAGIC:
         raise ValueError("it does not begin as a parquet file does")
 
 
@@ -228,10 +219,11 @@ def table_head(data: Buffer, *, rows: int, columns: int, longest: int) -> TableH
     """
     pa = library("pyarrow", "A parquet file")
     parquet = library("pyarrow.parquet", "A parquet file")
+    footer = read_footer(data)
+    _refuse_bomb(footer)
     source = pa.py_buffer(data)
     with parquet.ParquetFile(pa.BufferReader(source)) as file:
-        _refuse_bomb(file.metadata)
-        total, schema = file.metadata.num_rows, file.schema_arrow
+        total, schema = footer.num_rows, file.schema_arrow
     whole = [field for field in schema if not field.name.startswith("__index_level_")]
     shown = whole[:columns]
     flat = [field.name for field in shown if _is_flat(pa, field)]

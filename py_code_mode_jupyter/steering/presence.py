@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
+from traitlets.config import Application
+
 from ..errors import StorageError
 from .endpoint import Endpoint, Steered
 
@@ -61,7 +63,9 @@ class Presence:
 
 def this_process() -> str:
     """Return in a few words what this process is: a Jupyter kernel with its id, or a program."""
-    app = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
-    if app is not None and app.initialized():
-        return f"kernel {Path(str(app.instance().connection_file)).stem.removeprefix('kernel-')}"
+    kernel = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
+    # A process has one application, which may also be a Jupyter Server.
+    app = kernel and Application.initialized() and Application.instance()
+    if app and isinstance(app, kernel):
+        return f"kernel {Path(str(app.connection_file)).stem.removeprefix('kernel-')}"
     return Path(sys.argv[0]).name if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"

@@ -230,17 +230,27 @@ def test_a_run_in_another_thread_of_the_notebook_works(shell: Shell) -> None:
     assert shell.shell.user_ns["r"].value == 42
 
 
-def test_unloading_leaves_no_thread_and_no_magic(shell: Shell) -> None:
+@pytest.fixture
+def others() -> set[threading.Thread]:
+    """The threads that an earlier test of this process may have left. To be asked for before the shell."""
+    return set(threading.enumerate())
+
+
+def test_unloading_leaves_no_thread_and_no_magic(others: set[threading.Thread], shell: Shell) -> None:
     shell("%pcm run 1")
+    assert any(thread.name.startswith("pcm") for thread in set(threading.enumerate()) - others)
     shell("%unload_ext py_code_mode_jupyter")
     until(
-        lambda: not [t for t in threading.enumerate() if t.name.startswith("pcm")], "every thread has ended"
+        lambda: not [t for t in set(threading.enumerate()) - others if t.name.startswith("pcm")],
+        "every thread has ended",
     )
     assert shell.shell.find_line_magic("pcm") is None
     assert "PcmMagics" not in shell("%config")[0]
 
 
-def test_the_extension_works_inside_a_session_of_its_own(shell: Shell) -> None:
+def test_the_extension_works_inside_a_session_of_its_own(
+    others: set[threading.Thread], shell: Shell
+) -> None:
     assert shell("%pcm run %load_ext py_code_mode_jupyter")[1] is None
     shown, error = shell("%%pcm run\n%pcm run -o inner 6 * 7\n%pcm sessions\ninner.value")
     assert error is None
@@ -250,7 +260,7 @@ def test_the_extension_works_inside_a_session_of_its_own(shell: Shell) -> None:
     assert failed.startswith("RunFailedError: RunFailedError: ZeroDivisionError: division by zero")
     shell("%pcm stop")
     until(
-        lambda: not [t for t in threading.enumerate() if t.name.startswith("pcm_session")],
+        lambda: not [t for t in set(threading.enumerate()) - others if t.name.startswith("pcm_session")],
         "nested sessions have ended",
     )
 
