@@ -34,7 +34,7 @@ export class EventStream implements IDisposable {
     return this._received;
   }
 
-  /** Emitted when all that is known may be old: after connecting, and at times while not connected. */
+  /** Emitted when all that is known may be old: once news is told, and at times while not connected. */
   get stale(): ISignal<this, void> {
     return this._stale;
   }
@@ -83,10 +83,13 @@ export class EventStream implements IDisposable {
       void this._poll.stop();
       this._retry = FIRST_RETRY;
       this._subscribe();
-      this._stale.emit();
     };
     socket.onmessage = (message: MessageEvent<string>) => {
-      this._received.emit(JSON.parse(message.data) as ServerEvent);
+      const event = JSON.parse(message.data) as ServerEvent;
+      this._received.emit(event);
+      if (event.topic === 'hello') {
+        this._stale.emit(); // from here on, whatever changes is told
+      }
     };
     socket.onclose = () => this._onLost();
   }

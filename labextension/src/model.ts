@@ -107,6 +107,7 @@ export class CodeMode implements ICodeMode, IDisposable {
         this._refreshIfWatched(this.storage);
         break;
       case 'runs':
+        this._refreshIfWatched(this.sessions); // each says what it runs, and how often it has
         this._refreshIfWatched(this.history);
         break;
       case 'hello':

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def test_a_start_a_death_and_a_run_are_told(
     jp_asyncio_loop: Any,
     tmp_path: Path,
 ) -> None:
+    importlib.import_module("ipykernel.kernelapp")  # as where kernels live in the server's process
     state = jp_serverapp.web_app.settings["pcm_state"]
 
     async def happen() -> None:
@@ -73,3 +75,25 @@ def test_a_start_a_death_and_a_run_are_told(
     assert (kinds["kill"]["kind"], kinds["kill"]["reason"]) == ("exit", "It ended by itself.")
     assert (kinds["run"]["session"], kinds["run"]["status"]) == ("one", "ok")
     assert "1 + 1" not in json.dumps(kinds["run"])
+
+
+def test_whoever_asks_because_of_news_hears_of_the_session_that_it_was_about(
+    jp_serverapp: Any, jp_fetch: Any, jp_asyncio_loop: Any
+) -> None:
+    state = jp_serverapp.web_app.settings["pcm_state"]
+
+    async def names() -> list[str]:
+        return [one["name"] for one in json.loads((await jp_fetch("pcm", "sessions")).body)["sessions"]]
+
+    async def happen() -> None:
+        await state.off_loop(state.changes.look, state.settings.storage)
+        assert await names() == []
+        async with Session(FileStorage(state.settings.storage), name="one"):
+            state.changes.look(state.settings.storage)
+            state.changes.tell()
+            assert await names() == ["one"]
+        state.changes.look(state.settings.storage)
+        state.changes.tell()
+        assert await names() == []
+
+    jp_asyncio_loop.run_until_complete(happen())

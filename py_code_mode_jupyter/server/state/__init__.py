@@ -65,7 +65,7 @@ class ServerState:
         self.places = Places(server, self.off_loop)
         self.artifacts = ArtifactPages(self.off_loop)
         self.sessions = Sessions(self.off_loop)
-        self.changes = StorageChanges(_logger_of(server), self.broadcast)
+        self.changes = StorageChanges(_logger_of(server), self.broadcast, self.sessions)
 
     def start(self) -> None:
         """Begin to watch, on the running event loop."""
@@ -97,9 +97,7 @@ class ServerState:
         return self._storage
 
     async def _watch(self) -> None:
-        while True:
-            interval = self.settings.watch_interval
-            await asyncio.sleep(interval if len(self.broadcast) else max(interval, _UNSEEN))
+        while True:  # the first look is at once: what it finds is no news, and what comes later is
             try:
                 await self.kernels.look()
                 await self.off_loop(self.changes.look, self.settings.storage)
@@ -107,6 +105,8 @@ class ServerState:
             except Exception:
                 self.server.log.exception("py_code_mode_jupyter could not look at what has changed")
                 await asyncio.sleep(1.0)
+            interval = self.settings.watch_interval
+            await asyncio.sleep(interval if len(self.broadcast) else max(interval, _UNSEEN))
 
     def now(self) -> str:
         """Return the time in ISO 8601."""

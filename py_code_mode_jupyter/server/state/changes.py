@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ...storage.runs import RunRecord
     from .broadcast import Broadcast
+    from .sessions import Sessions
 
 _WATCHED = {
     # Whoever saves or deletes writes to .incoming first.
@@ -45,9 +46,10 @@ def stamp(base: Path, names: tuple[str, ...]) -> Stamp:
 class StorageChanges:
     """What was last seen of a storage. `look` blocks and is called by one thread at a time."""
 
-    def __init__(self, logger: EventLogger, broadcast: Broadcast) -> None:
+    def __init__(self, logger: EventLogger, broadcast: Broadcast, sessions: Sessions) -> None:
         self._logger = logger
         self._broadcast = broadcast
+        self._sessions = sessions
         self._seen: dict[tuple[str, str | None], Stamp] = {}
         self._changed: list[tuple[str, str | None]] = []
         self._ended: list[RunRecord] = []
@@ -90,6 +92,8 @@ class StorageChanges:
         """Tell what `look` has found; called on the event loop."""
         changed, self._changed = self._changed, []
         ended, self._ended = self._ended, []
+        if any(topic in ("sessions", "runs") for topic, _ in changed):
+            self._sessions.forget()  # whoever asks because of this news is not to be told the old
         for topic, id in changed:
             self._broadcast.tell(topic, "changed", id)
         for record in ended:

@@ -43,10 +43,18 @@ class Sessions:
         """Describe all sessions, the oldest first; one that does not answer as far as its entry says."""
         async with self._lock:
             if time.monotonic() - self._found_at > _CURRENT:
-                entries = await self._off_loop(storage.sessions.entries)
-                self._found = list(await asyncio.gather(*map(_describe, entries)))
-                self._found_at = time.monotonic()
+                self._found_at = time.monotonic()  # before: what happens meanwhile may not have been seen
+                try:
+                    entries = await self._off_loop(storage.sessions.entries)
+                    self._found = list(await asyncio.gather(*map(_describe, entries)))
+                except BaseException:
+                    self.forget()
+                    raise
             return self._found
+
+    def forget(self) -> None:
+        """Describe them anew for whoever asks next."""
+        self._found_at = -_CURRENT
 
     async def act(self, storage: FileStorage, id: str, action: str) -> None:
         """Interrupt, reset, restart or stop a session.
@@ -63,7 +71,7 @@ class Sessions:
         try:
             await getattr(client, action)()
         finally:
-            self._found_at = -_CURRENT
+            self.forget()
 
     async def probe(self, storage: FileStorage, id: str) -> Described:
         """Measure a session's isolation.
