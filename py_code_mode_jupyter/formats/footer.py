@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-from .encoded import Buffer
+if TYPE_CHECKING:
+    from .encoded import Buffer
 
 MAGIC = b"PAR1"
 _DEEPEST = 16

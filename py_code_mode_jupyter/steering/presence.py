@@ -63,9 +63,9 @@ class Presence:
 
 def this_process() -> str:
     """Return in a few words what this process is: a Jupyter kernel with its id, or a program."""
-    kernel = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
+    kernel: Any = getattr(sys.modules.get("ipykernel.kernelapp"), "IPKernelApp", None)
     # A process has one application, which may also be a Jupyter Server.
-    app = kernel and Application.initialized() and Application.instance()
-    if app and isinstance(app, kernel):
+    app: Any = Application.instance() if kernel and Application.initialized() else None
+    if app is not None and isinstance(app, kernel):
         return f"kernel {Path(str(app.connection_file)).stem.removeprefix('kernel-')}"
     return Path(sys.argv[0]).name if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "python"

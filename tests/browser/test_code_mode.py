@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import pytest
 
 from .code_mode import answer, badge, command, dialog, kernel_item, panel, press, told, violations
-from .lab import Lab, Notebook, sharing, until
+from .lab import Lab, Notebook, until
 
 pytestmark = pytest.mark.needs("chromium")
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One JupyterLab for the module, whose container engine answers nobody."""
-    with sharing(tmp_path_factory.mktemp("lab"), DOCKER_HOST="unix:///nowhere/docker.sock") as lab:
-        yield lab
+ENVIRON = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
 @pytest.fixture

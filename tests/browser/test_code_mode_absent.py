@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .code_mode import badge, dialog, panel
-from .lab import Lab, sharing
+
+if TYPE_CHECKING:
+    from .lab import Lab
 
 pytestmark = pytest.mark.needs("chromium")
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    without = "--ServerApp.jpserver_extensions={'py_code_mode_jupyter': False}"
-    with sharing(tmp_path_factory.mktemp("lab"), without) as lab:
-        yield lab
+OPTIONS = ("--ServerApp.jpserver_extensions={'py_code_mode_jupyter': False}",)
 
 
 def test_without_the_server_extension_the_panel_says_so_and_nothing_is_claimed(lab: Lab) -> None:

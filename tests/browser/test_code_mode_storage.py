@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from .code_mode import answer, command, dialog, panel, press, told, violations
-from .lab import Lab, Notebook, sharing, until
+from .lab import Lab, Notebook, until
 
 pytestmark = pytest.mark.needs("chromium")
+ENVIRON = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 MARKUP = "<img src=x onerror='window.attacked = true'>"
 PROGRAM = """
@@ -29,12 +30,6 @@ async def main():
         await asyncio.to_thread(sys.stdin.read)
 asyncio.run(main())
 """
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with sharing(tmp_path_factory.mktemp("lab"), DOCKER_HOST="unix:///nowhere/docker.sock") as lab:
-        yield lab
 
 
 @pytest.fixture(scope="module")

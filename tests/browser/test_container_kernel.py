@@ -28,9 +28,9 @@ NUMBERS = {name: number for number, name in enumerate(CELLS)}
 
 
 @pytest.fixture
-def notebook(lab: Lab) -> Notebook:
-    lab.write("one.ipynb", "pcm-container", [*CELLS.values()])
-    return lab.open("one.ipynb")
+def notebook(lab: Lab, request: pytest.FixtureRequest) -> Notebook:
+    """A notebook of this test's own, in a container."""
+    return lab.open(lab.write(f"{request.node.name}.ipynb", "pcm-container", [*CELLS.values()]))
 
 
 def run(notebook: Notebook, name: str) -> str:

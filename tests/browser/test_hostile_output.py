@@ -143,7 +143,7 @@ def test_what_a_container_without_network_shows_reaches_nobody(lab: Lab) -> None
     with listening() as (address, asked):
         lab.write("leaks.ipynb", "pcm-container", [LEAKS.replace("ADDRESS", address)])
         lab.write(
-            "control.ipynb",
+            "control-leaks.ipynb",
             "python3",
             [f"from IPython.display import HTML\nHTML('<img src={address}/control>')"],
         )
@@ -152,6 +152,6 @@ def test_what_a_container_without_network_shows_reaches_nobody(lab: Lab) -> None
         # What the frame shows once it has tried to go elsewhere, and was not let.
         inner = notebook.cell(0).frame_locator("iframe").frame_locator("iframe")
         inner.locator("body.neterror").wait_for(state="attached")
-        lab.open("control.ipynb").run(0)
+        lab.open("control-leaks.ipynb").run(0)
         until(lambda: "/control" in asked, "the control has been asked for")
         assert asked == ["/control"]

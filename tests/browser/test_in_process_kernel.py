@@ -31,12 +31,14 @@ NOTEBOOKS = {"first": 10, "second": 30}
 
 
 @pytest.fixture
-def notebooks(lab: Lab) -> dict[str, Notebook]:
-    """Two notebooks side by side, each with a kernel in the server's process."""
+def notebooks(lab: Lab, request: pytest.FixtureRequest) -> dict[str, Notebook]:
+    """Two notebooks of this test's own side by side, each with a kernel in the server's process."""
+    opened = {}
     for name, points in NOTEBOOKS.items():
         cells = [cell.format(name=name, points=points) if "{" in cell else cell for cell in CELLS]
-        lab.write(f"{name}.ipynb", "pcm-in-process", cells)
-    return {name: lab.open(f"{name}.ipynb") for name in NOTEBOOKS}
+        path = lab.write(f"{request.node.name}-{name}.ipynb", "pcm-in-process", cells)
+        opened[name] = lab.open(path)
+    return opened
 
 
 def test_two_notebooks_print_draw_and_slide_beside_each_other(notebooks: dict[str, Notebook]) -> None:

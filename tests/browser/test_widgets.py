@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
 import pytest
 
-from ..conftest import chromium
-from .lab import Lab, Notebook, browsing, running, until
+from .lab import Lab, Notebook, running, until
 from .test_hostile_output import ATTEMPTS, SHOW, START
 
 if TYPE_CHECKING:
@@ -86,20 +84,9 @@ def keep(one: Any, name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One JupyterLab and page for all tests of this module, in the order they are written."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    log = tmp_path_factory.mktemp("lab") / "lab.log"
-    with running(folder, log) as port, browsing(chromium()) as page:
-        page.set_default_timeout(40_000)
-        made = Lab(folder, port, page)
-        made.show()
-        page.evaluate("() => { window.jupyterapp.commands.execute('application:toggle-left-area'); }")
-        yield made
-
-
-@pytest.fixture(scope="module")
 def notebook(lab: Lab) -> Notebook:
+    """One notebook for all tests of this module, in the order they are written."""
+    lab.page.evaluate("() => { window.jupyterapp.commands.execute('application:toggle-left-area'); }")
     lab.write("panels.ipynb", "python3", [*CELLS.values()])
     opened = lab.open("panels.ipynb")
     assert "Traceback" not in run(opened, "setup")

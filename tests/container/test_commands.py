@@ -43,8 +43,9 @@ def test_jupyter_knows_the_command() -> None:
 
 
 def test_the_two_commands_of_the_specification_build_both_images(
-    engine: Engine, trial: str, base_image: str
+    engine: Engine, trial: str, base_image: str, images: None
 ) -> None:
+    """After `images`, of whose layers the engine's builder makes use."""
     docker = shutil.which("docker")
     if docker is None:
         pytest.skip("the engine's own command is not installed")

@@ -248,9 +248,7 @@ def test_unloading_leaves_no_thread_and_no_magic(others: set[threading.Thread], 
     assert "PcmMagics" not in shell("%config")[0]
 
 
-def test_the_extension_works_inside_a_session_of_its_own(
-    others: set[threading.Thread], shell: Shell
-) -> None:
+def test_the_extension_works_inside_a_session_of_its_own(others: set[threading.Thread], shell: Shell) -> None:
     assert shell("%pcm run %load_ext py_code_mode_jupyter")[1] is None
     shown, error = shell("%%pcm run\n%pcm run -o inner 6 * 7\n%pcm sessions\ninner.value")
     assert error is None

@@ -35,6 +35,14 @@ class CodeModePanel extends SidePanel {
     super(options);
     this.id = PANEL;
     this.addClass('pcm-Panel');
+    this.node.tabIndex = -1; // the keyboard comes here by command, not on its way through the page
+  }
+
+  protected override onActivateRequest(message: Message): void {
+    super.onActivateRequest(message);
+    if (!this.node.contains(document.activeElement)) {
+      this.node.focus();
+    }
   }
 
   protected override onAfterShow(message: Message): void {

@@ -39,7 +39,8 @@ class ChoiceWidget extends ReactWidget {
   ) {
     super();
     this.addClass('pcm-RunIn');
-    this._place = PLACES.find(place => place !== _current) ?? 'venv';
+    const others = PLACES.filter(place => place !== _current);
+    this._place = others.find(place => this._isAvailable(place)) ?? others[0] ?? 'venv';
   }
 
   getValue(): Choice {
@@ -74,6 +75,10 @@ class ChoiceWidget extends ReactWidget {
         </p>
       </>
     );
+  }
+
+  private _isAvailable(place: PlaceName): boolean {
+    return this._codeMode.places.ofKernel(kernelOf(place))?.is_available !== false;
   }
 
   private _choice(place: PlaceName): React.JSX.Element {
