@@ -43,8 +43,10 @@ while not panel._output.outputs or 'panel' not in str(panel._output.outputs):
     time.sleep(0.01)
 print(panel._output.outputs[0]['text'])
 """
+ROOM = 500
+"""Objects that may be more: one opening makes some 130 widgets, and panels that stayed, 100,000 objects."""
 SOAK = """
-import gc, os, psutil, threading
+import gc, os, psutil, threading, time
 from comm import get_comm_manager
 from IPython.display import display
 from ipywidgets.widgets.widget import _instances
@@ -69,7 +71,11 @@ for _ in range(20):
 first = held()
 for _ in range(100):
     once()
-last = held()
+last, end = held(), time.monotonic() + 10
+# A closed panel's last look may be on its way.
+while last[5] - first[5] >= ROOM and time.monotonic() < end:
+    time.sleep(0.05)
+    last = held()
 print(*first, *last)
 """
 
@@ -158,13 +164,12 @@ def test_a_page_without_the_state_of_widgets_says_what_they_showed(executed: nbf
 def test_a_hundred_openings_and_closings_leave_the_kernels_memory_as_it_was(kernel: Kernel) -> None:
     before = kernel("from ipywidgets.widgets.widget import _instances; len(_instances)").bundles()[0]
     assert before == "0"
-    cell = kernel(SOAK)
+    cell = kernel(SOAK.replace("ROOM", str(ROOM)))
     assert cell.ok, cell.error
     figures = [float(figure) for figure in cell.stdout.split()]
     first, last = figures[:6], figures[6:]
     print(f"MiB, widgets, comms, panel threads, threads, objects: after 20 {first}, after 120 {last}")
     assert last[1:4] == [0, 0, 0]
     assert last[4] <= first[4]
-    # One opening makes some 130 widgets. A panel that stayed would be a hundred thousand objects.
-    assert last[5] - first[5] < 500
+    assert last[5] - first[5] < ROOM
     assert last[0] - first[0] < 4
