@@ -14,8 +14,10 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import nbformat
 from playwright.sync_api import Page, sync_playwright
@@ -124,8 +126,19 @@ class Lab:
 
     def kernels(self) -> list[dict[str, Any]]:
         """Return what the server says of its kernels."""
-        with urllib.request.urlopen(self.address("api/kernels"), timeout=WAIT) as reply:  # noqa: S310
-            return list(json.load(reply))
+        found: list[list[dict[str, Any]]] = []
+        until(lambda: self._list_kernels(found), "the server lists its kernels")
+        return found[0]
+
+    def _list_kernels(self, found: list[list[dict[str, Any]]]) -> bool:
+        try:
+            with urllib.request.urlopen(self.address("api/kernels"), timeout=WAIT) as reply:  # noqa: S310
+                found.append(json.load(reply))
+        except HTTPError as error:
+            # Jupyter Server lists a kernel an instant before it can say when that was last active.
+            if error.code != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+        return bool(found)
 
     def write(self, name: str, kernel: str, cells: Sequence[str]) -> str:
         """Write a notebook of code cells; return its path for JupyterLab."""
