@@ -40,6 +40,12 @@ def until(holds: Callable[[], object], what: str, seconds: float = WAIT) -> None
         time.sleep(0.02)
 
 
+def keep(one: Any, name: str) -> None:
+    """Keep a picture of a page or a part of it, where the environment says that pictures are wanted."""
+    if folder := os.environ.get("PCM_PICTURES"):
+        one.screenshot(path=Path(folder) / f"{name}.png")
+
+
 class Notebook:
     """A notebook that is open in a browser, driven by JupyterLab's own commands."""
 

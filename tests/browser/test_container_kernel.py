@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from .lab import Lab, Notebook, until
+from .code_mode import badge, kernel_item
+from .lab import Lab, Notebook, keep, until
 
 pytestmark = [pytest.mark.needs("chromium", "docker"), pytest.mark.usefixtures("images")]
 OPTIONS = ("--ContainerProvisioner.network_disabled=True", "--ContainerProvisioner.image=py-code-mode:tools")
@@ -17,6 +20,7 @@ CELLS = {
     "loop": "while True: pass",
     "network": "open('/proc/net/route').read().splitlines()[1:], open('/proc/net/dev').read().count(':')",
     "kill": "import os\nos._exit(1)",
+    "memory": "hoard = b'x' * (2 * 2**30)",
     "after": "'slider' in globals()",
     "place": "%load_ext py_code_mode_jupyter\n%pcm run -e venv 1",
     "active": (
@@ -48,6 +52,26 @@ def test_a_plot_a_table_and_a_slider_without_a_network(notebook: Notebook) -> No
     handle.focus()
     handle.press("ArrowRight")
     assert run(notebook, "value") == "11"
+
+
+def test_the_badge_and_the_panel_tell_the_isolation_and_the_limit(lab: Lab, notebook: Notebook) -> None:
+    run(notebook, "plot")
+    until(lambda: badge(notebook).inner_text() == "Container \u00b7 verified", "the probe has measured it")
+    item = kernel_item(lab.page, notebook)
+    item.get_by_text(re.compile(r"^[\d.]+ MiB of 512 MiB$")).wait_for()
+    item.get_by_text("256 processes \u00b7 no network").wait_for()
+    keep(lab.page, "jupyterlab-container")
+
+
+def test_code_that_takes_too_much_memory_is_said_to_have_been_killed_for_it(
+    lab: Lab, notebook: Notebook
+) -> None:
+    run(notebook, "slider")
+    notebook.begin(NUMBERS["memory"])
+    until(lambda: "512 MiB" in notebook.text(NUMBERS["memory"]), "the cell names the limit")
+    lab.page.locator(".jp-Dialog .jp-mod-accept").click()
+    notebook.wait_until_ready()
+    assert run(notebook, "after") == "False"
 
 
 def test_an_endless_loop_is_interrupted_and_variables_are_kept(notebook: Notebook) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .lab import Lab, Notebook, running, until
+from .lab import Lab, Notebook, keep, running, until
 from .test_hostile_output import ATTEMPTS, SHOW, START
 
 if TYPE_CHECKING:
@@ -73,12 +72,6 @@ CELLS["attempts"] = (
     f"ATTEMPTS = { {name: SHOW.format(start=START) + code for name, code in ATTEMPTS.items()}!r}\n{CELLS['attempts']}"
 )
 NUMBERS = {name: number for number, name in enumerate(CELLS)}
-
-
-def keep(one: Any, name: str) -> None:
-    """Keep a picture of a panel, where the environment says that pictures are wanted."""
-    if folder := os.environ.get("PCM_PICTURES"):
-        one.screenshot(path=Path(folder) / f"{name}.png")
 
 
 @pytest.fixture(scope="module")
