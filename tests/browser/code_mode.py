@@ -41,10 +41,10 @@ def dialog(page: Page) -> Locator:
 
 
 def answer(page: Page, label: str) -> None:
-    """Press a button of the dialog that is open, and wait until it is gone."""
-    shown = dialog(page)
-    shown.get_by_role("button", name=label, exact=True).click()
-    shown.wait_for(state="detached")
+    """Press a button of the dialog that is open, and wait until that is gone."""
+    shown = dialog(page).element_handle()
+    dialog(page).get_by_role("button", name=label, exact=True).click()
+    shown.wait_for_element_state("hidden")  # this one: another may be there at once
 
 
 def kernel_item(page: Page, notebook: Notebook) -> Locator:
