@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 MAGIC = b"PAR1"
 _DEEPEST = 16
-"""Structures within one another; a footer without encryption needs seven."""
+"""Structures and lists within one another; a footer without encryption needs some ten."""
+_LARGEST = 2**23
+"""Bytes of a footer that is read; ten thousand columns take some two million."""
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 _VARINTS = (4, 5, 6)  # of 16, 32 and 64 bits
 # What `encode` writes. Others shrink repetition by more than a thousand, a gift to whoever builds bombs.
@@ -53,6 +55,8 @@ def read_footer(data: Buffer) -> Footer:
     [length] = struct.unpack("<I", view[-8:-4])
     if length > len(view) - 12:
         raise ValueError("its footer is cut off")
+    if length > _LARGEST:
+        raise ValueError("its footer is too large")
     reader = _Reader(bytes(view[-8 - length : -8]))
     try:
         found = reader.structure()
@@ -100,9 +104,7 @@ class _Reader:
         self._data, self.position, self._depth = data, 0, 0
 
     def structure(self) -> dict[int, Any]:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise ValueError("its footer is nested too deeply")
+        self._enter()
         found: dict[int, Any] = {}
         field = 0
         while head := self._byte():
@@ -122,7 +124,10 @@ class _Reader:
         if kind in (_LIST, _SET):
             head = self._byte()
             size = head >> 4 if head >> 4 < 15 else self._varint()
-            return [self._value(head & 15) for _ in range(self._possible(size))]
+            self._enter()
+            found = [self._value(head & 15) for _ in range(self._possible(size))]
+            self._depth -= 1
+            return found
         if kind == _STRUCT:
             return self.structure()
         if kind in (_TRUE, _FALSE, _BYTE):  # of a list; as a field, a truth has no value of its own
@@ -130,6 +135,11 @@ class _Reader:
         if kind == _DOUBLE:
             return struct.unpack("<d", self._take(8))[0]
         raise ValueError("its footer holds a value of an unknown kind")  # among them maps: it has none
+
+    def _enter(self) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise ValueError("its footer is nested too deeply")
 
     def _byte(self) -> int:
         self.position += 1

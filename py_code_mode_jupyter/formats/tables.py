@@ -60,6 +60,7 @@ def from_table(obj: object) -> Encoded | None:
         metadata = {**(table.schema.metadata or {}), _OURS: json.dumps(about).encode()}
         sink = pa.BufferOutputStream()
         parquet.write_table(table.replace_schema_metadata(metadata), sink)
+        _refuse_bomb(read_footer(sink.getvalue()))
     sizes = " x ".join(map(str, obj.shape))  # type: ignore[attr-defined]
     data = memoryview(sink.getvalue())
     return Encoded(format="parquet", data=data, summary=f"{type(obj).__name__} {sizes}")

@@ -257,6 +257,15 @@ print(*sorted(seen))
     assert (done.returncode, done.stdout) == (0, "none read refused table\n"), done.stderr[-2000:]
 
 
+def test_a_footer_that_is_nested_or_large_without_end_is_refused() -> None:
+    for footer, why in (
+        (b"\x19" * 100_000, "too deeply"),
+        (b"\x1c" * 100, "too deeply"),
+        (bytes(2**24), "large"),
+    ):
+        refused("parquet", b"PAR1" + footer + struct.pack("<I", len(footer)) + b"PAR1", why)
+
+
 ODD_NOTES = [
     b"",
     b"null",
