@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Bool, Float, Int, Unicode
 
-from . import telemetry, websocket
+from . import activity, telemetry, websocket
 from .handlers import ROUTES
 from .settings import ServerSettings, storage_folder
 from .state import ServerState
@@ -33,8 +33,8 @@ class CodeModeExtension(ExtensionApp):
     storage_root = Unicode("", help="Storage folder; empty: 'pcm' in Jupyter's data folder.").tag(config=True)
     no_delay = Bool(
         True,
-        help="Send kernels' messages to browsers at once, without Nagle's delay, unless"
-        " ServerApp.kernel_websocket_connection_class is set.",
+        help="Send kernels' messages to browsers at once: without Nagle's delay, unless"
+        " ServerApp.kernel_websocket_connection_class is set, and before the server notes their activity.",
     ).tag(config=True)
     max_upload = Int(256 * 2**20, help="Bytes of an artifact that is uploaded.").tag(config=True)
     max_event_clients = Int(64, help="Clients that may listen to events at a time.").tag(config=True)
@@ -62,7 +62,10 @@ class CodeModeExtension(ExtensionApp):
             usage_interval=self.usage_interval,
         )
         telemetry.register(self.serverapp.event_logger)
-        prompt = websocket.install(self.serverapp) if self.no_delay else {}
+        prompt = {}
+        if self.no_delay:
+            prompt = websocket.install(self.serverapp)
+            activity.install(self.serverapp.kernel_manager)
         self.state = ServerState(self.serverapp, settings, no_delay=bool(prompt))
         # The web application takes all of them over, and gave us those that it had.
         self.settings |= {**prompt, STATE: self.state}
