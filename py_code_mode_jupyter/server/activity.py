@@ -36,11 +36,19 @@ class Patient:
         Receives them, on its own event loop.
     record
         Takes one message. What it raises is logged, and costs no other message.
+    is_awaited
+        Whether somebody waits for what is recorded; then nothing is put off.
     """
 
-    def __init__(self, stream: ZMQStream, record: Callable[[list[Any]], object]) -> None:
+    def __init__(
+        self,
+        stream: ZMQStream,
+        record: Callable[[list[Any]], object],
+        is_awaited: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._stream = stream
         self._record = record
+        self._is_awaited = is_awaited
 
     def listen(self) -> None:
         """Wait for the next message."""
@@ -48,9 +56,14 @@ class Patient:
 
     def _first(self, message: list[Any]) -> None:
         self._stream.stop_on_recv()
-        self._stream.io_loop.call_later(MOMENT, self._take, [message])
+        if self._is_awaited():
+            self._take([message])
+        else:
+            self._stream.io_loop.call_later(MOMENT, self._take, [message])
 
     def _take(self, messages: list[list[Any]]) -> None:
+        if self._stream.closed():
+            return  # of a kernel that is restarting: what it did before must not look like its state
         more = self._receive(messages)
         for message in messages:
             try:
@@ -65,8 +78,6 @@ class Patient:
     def _receive(self, messages: list[list[Any]]) -> bool:
         """Add what has come by now; return whether there may be more."""
         while len(messages) < _AT_ONCE:
-            if self._stream.closed():
-                return False
             try:
                 messages.append(self._stream.socket.recv_multipart(zmq.NOBLOCK))
             except zmq.Again:
@@ -86,10 +97,12 @@ def install(manager: MappingKernelManager) -> bool:
     @wraps(start)
     def start_patiently(kernel_id: str) -> None:
         start(kernel_id)
-        stream = getattr(manager.get_kernel(kernel_id), "_activity_stream", None)
+        kernel: Any = manager.get_kernel(kernel_id)
+        stream = getattr(kernel, "_activity_stream", None)
         record = getattr(stream, "_recv_callback", None)
         if stream is not None and record is not None:
-            Patient(stream, record).listen()
+            # Whoever connects with a kernel waits until it has started.
+            Patient(stream, record, lambda: kernel.execution_state == "starting").listen()
 
     setattr(manager, start.__name__, start_patiently)
     return True

@@ -1,7 +1,8 @@
-"""Kernel websockets that do not wait: Nagle's delay is switched off.
+"""Kernel websockets that do not wait: without Nagle's delay, and what has come is passed on at once.
 
-Jupyter Server leaves it on. A browser that acknowledges late then holds every second small message back for
-some 40 ms, so that running ``1 + 1`` takes ten times as long as it has to (RFC 896, RFC 1122 4.2.3.2).
+Jupyter Server leaves the delay on. A browser that acknowledges late then holds every second small message
+back for some 40 ms, so that running ``1 + 1`` takes several times as long as it has to (RFC 896, RFC 1122
+4.2.3.2). It also passes one message on for each turn of its loop; a short cell answers with five.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import zmq
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from tornado.ioloop import IOLoop
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
     from jupyter_server.services.kernels.connection.base import BaseKernelWebsocketConnection
 
 TRAIT = "kernel_websocket_connection_class"
+_AT_ONCE = 50  # messages, before others have their turn
 
 
 class PromptWebsocketConnection(ZMQChannelsWebsocketConnection):
@@ -25,6 +29,32 @@ class PromptWebsocketConnection(ZMQChannelsWebsocketConnection):
         """Switch the delay off, and connect; called when the websocket is open."""
         self.websocket_handler.set_nodelay(True)
         return super().connect()
+
+    def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
+        """Pass a message on, and those behind it; called when one has come from the kernel."""
+        super().handle_outgoing_message(stream, outgoing_msg)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        for _ in range(_AT_ONCE):
+            if not self._pass_one_on():
+                return
+        # A socket that was read by us does not tell its stream of what is left.
+        IOLoop.current().add_callback(self._pass_on)
+
+    def _pass_one_on(self) -> bool:
+        for name in ("iopub", "shell"):
+            stream = self.channels.get(name)
+            # A connection that has ended leaves the rest to whoever comes next.
+            if stream is None or stream.closed() or self._close_future.done():
+                return False
+            try:
+                message = stream.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                continue
+            super().handle_outgoing_message(stream, message)
+            return True
+        return False
 
 
 @cache

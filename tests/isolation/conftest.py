@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from py_code_mode_jupyter import FileStorage, Session
 from py_code_mode_jupyter.execution import (
@@ -50,6 +51,23 @@ def container(storage: FileStorage, images: None) -> Callable[..., Any]:
             yield session
 
     return opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting_container(images: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Session]:
+    """One session in a container for a module, whose tests share an event loop."""
+    storage = FileStorage(base_path=tmp_path_factory.mktemp("storage"))
+    config = ContainerConfig(auth_token=TOKEN, network_disabled=True)
+    async with Session(storage, ContainerExecutor(config)) as session:
+        await session.reset()  # begins a thread that stays; it is no test's
+        yield session
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def used_container(lasting_container: Session) -> Session:
+    """That session, with nothing left of what other tests ran in it but the container and its keeper."""
+    await lasting_container.reset()
+    return lasting_container
 
 
 @pytest.fixture(autouse=True)

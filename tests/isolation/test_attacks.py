@@ -282,7 +282,7 @@ def _installers() -> list[psutil.Process]:
 
 
 LARGE = {
-    "a value": "bytes(270_000_000)",
+    "a value": "'x' * 270_000_000",
     "an error": "raise ValueError('x' * 140_000_000)",
     "a display": "from IPython.display import HTML, display\ndisplay(HTML('x' * 300_000_000))",
     "half a character": "print('\\ud800')",

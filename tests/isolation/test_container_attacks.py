@@ -49,15 +49,15 @@ async def is_unharmed(session: Session, container: str) -> None:
     assert psutil.Process(stats["pid"]).status() != psutil.STATUS_STOPPED
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("code", ATTEMPTS.values(), ids=ATTEMPTS)
-async def test_an_attempt_comes_back_with_nothing(container: Open, code: str) -> None:
-    async with container() as session:
-        number = (await session.stats())["container"]
-        result = await session.run(attempt(code), timeout=60)
-        assert result.is_ok, result.error
-        assert result.value == ""
-        assert (TOKEN in str(result), HASH in str(result)) == (False, False)
-        await is_unharmed(session, number)
+async def test_an_attempt_comes_back_with_nothing(used_container: Session, code: str) -> None:
+    number = (await used_container.stats())["container"]
+    result = await used_container.run(attempt(code), timeout=60)
+    assert result.is_ok, result.error
+    assert result.value == ""
+    assert (TOKEN in str(result), HASH in str(result)) == (False, False)
+    await is_unharmed(used_container, number)
 
 
 def test_attempts_are_many() -> None:

@@ -138,14 +138,25 @@ async def test_what_cannot_be_noted_costs_no_other_message(
     await until(lambda: taken == [b"good", b"last"])
 
 
-async def test_a_stream_that_is_closed_meanwhile_is_left_alone(pair: Any) -> None:
+async def test_nothing_is_noted_of_a_stream_that_was_closed_meanwhile(pair: Any) -> None:
     publishing, stream = pair
     taken: list[bytes] = []
     activity.Patient(stream, lambda message: taken.append(message[0])).listen()
     publishing.send(b"one")
     await until(lambda: not stream.receiving())
     stream.close()
-    await until(lambda: taken == [b"one"])
+    await asyncio.sleep(2 * activity.MOMENT)
+    assert taken == []
+
+
+async def test_what_somebody_waits_for_is_noted_at_once(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activity, "MOMENT", 10 * WAIT)
+    publishing, stream = pair
+    taken: list[bytes] = []
+    activity.Patient(stream, lambda message: taken.append(message[0]), lambda: len(taken) < 2).listen()
+    for one in (b"starting", b"idle", b"busy"):
+        publishing.send(one)
+    await until(lambda: taken[:2] == [b"starting", b"idle"])
 
 
 class TestAManagerOfTheUsers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 import pytest
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 
-from py_code_mode_jupyter.server.websocket import PromptWebsocketConnection
+from py_code_mode_jupyter.server.websocket import _AT_ONCE, PromptWebsocketConnection
+
+WAIT = 60
+MANY = 4 * _AT_ONCE + 3
+SHOW = f"for n in range({MANY}): display({{'text/x': str(n)}}, raw=True)"
 
 
 class Chosen(ZMQChannelsWebsocketConnection):
@@ -37,6 +42,40 @@ def test_messages_leave_at_once(jp_fetch: Any, jp_ws_fetch: Any, jp_asyncio_loop
     found, is_prompt = connected(jp_fetch, jp_ws_fetch, jp_asyncio_loop)
     assert isinstance(found, PromptWebsocketConnection)
     assert is_prompt
+
+
+def test_many_messages_come_whole_and_in_order(jp_fetch: Any, jp_ws_fetch: Any, jp_asyncio_loop: Any) -> None:
+    """More than are passed on at once, twice: nothing is left behind in a socket."""
+
+    async def check() -> None:
+        made = await jp_fetch("api", "kernels", method="POST", body=b'{"name": "pcm-in-process"}')
+        kernel = json.loads(made.body)["id"]
+        client = await jp_ws_fetch("api", "kernels", kernel, "channels")
+        for turn in ("first", "second"):
+            await client.write_message(
+                _request(turn, f"for n in range({MANY}): display({{'text/x': str(n)}}, raw=True)")
+            )
+            shown, rest = [], set()
+            while not {"execute_reply", "idle"} <= rest:
+                message = json.loads(await asyncio.wait_for(client.read_message(), WAIT))
+                if message["parent_header"].get("msg_id") != turn:
+                    continue
+                if message["msg_type"] == "display_data":
+                    shown.append(int(message["content"]["data"]["text/x"]))
+                rest |= {message["msg_type"], message["content"].get("execution_state")}
+            assert shown == list(range(MANY))
+        client.close()
+        await jp_fetch("api", "kernels", kernel, method="DELETE")
+
+    jp_asyncio_loop.run_until_complete(check())
+
+
+def _request(name: str, code: str) -> str:
+    header = {"msg_id": name, "msg_type": "execute_request", "session": "s", "username": ""}
+    content = {"code": code, "silent": False}
+    return json.dumps(
+        {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+    )
 
 
 class TestWhatTheUserChose:
