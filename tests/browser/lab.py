@@ -171,13 +171,15 @@ class Lab:
 
 
 @contextlib.contextmanager
-def sharing(root: Path, *options: str, dark: bool = False, **environ: str) -> Iterator[Lab]:
+def sharing(
+    root: Path, *options: str, dark: bool = False, python: str = sys.executable, **environ: str
+) -> Iterator[Lab]:
     """Show a JupyterLab that several tests share, with a storage of its own in `root`."""
     folder = root / "notebooks"
     folder.mkdir()
     environ = {"PCM_STORAGE": str(root / "storage"), **environ}
     with (
-        running(folder, root / "lab.log", *options, **environ) as port,
+        running(folder, root / "lab.log", *options, python=python, **environ) as port,
         browsing(shutil.which("chromium") or shutil.which("google-chrome"), dark=dark) as page,
     ):
         lab = Lab(folder, port, page)
@@ -187,7 +189,12 @@ def sharing(root: Path, *options: str, dark: bool = False, **environ: str) -> It
 
 @contextlib.contextmanager
 def running(
-    folder: Path, log: Path, *options: str, program: str = "jupyterlab", **more: str
+    folder: Path,
+    log: Path,
+    *options: str,
+    python: str = sys.executable,
+    program: str = "jupyterlab",
+    **more: str,
 ) -> Iterator[int]:
     """Run JupyterLab, or a program that is like it, with `more` in its environment; yields its port."""
     with socket.socket() as free:
@@ -199,7 +206,7 @@ def running(
     settings = Path(environ["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab/apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps(NO_NEWS))
-    command = [sys.executable, "-m", program, "--allow-root", "--no-browser"]
+    command = [python, "-m", program, "--allow-root", "--no-browser"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
