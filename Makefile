@@ -33,9 +33,11 @@ lab: .venv/lab  ## make .venv and start JupyterLab with the examples
 	$(BIN)/jupyter lab $(ROOT_USER) --ServerApp.root_dir=examples \
 		--LabApp.default_url=/lab/tree/quickstart.ipynb $(LAB_ARGS)
 
-test: check  ## run make check and every test; PCM_REQUIRE=all: nothing may be skipped for want of a piece
-	$(NPM) test
+# Images take a processor as long as the checks take the other. Where none can be made, the tests say so.
+test: .venv/all .venv/extension  ## run make check and every test; PCM_REQUIRE=all: nothing may be skipped for want of a piece
 	tests/provide.sh
+	$(if $(TEST_ARGS),,$(BIN)/python tests/images.py &) $(MAKE) --no-print-directory check && $(NPM) test; \
+	checked=$$?; wait; exit $$checked
 	failed=; \
 	$(PYTEST) --numprocesses=3 --dist=worksteal -m "not alone" $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
 	$(PYTEST) --numprocesses=2 --dist=loadfile -m alone $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import functools
 import os
 import shutil
@@ -25,9 +24,10 @@ from pathlib import Path
 import pytest
 import uv
 
-from py_code_mode_jupyter.environments.container import images as container_images
 from py_code_mode_jupyter.environments.container.engine import Engine
-from py_code_mode_jupyter.errors import EngineError, ImageError
+from py_code_mode_jupyter.errors import EngineError
+
+from .images import make_base, make_images, make_wheels
 
 WAIT = 60  # seconds that a look at the machine may take
 PRIVATE_FOLDERS = (
@@ -40,7 +40,6 @@ PRIVATE_FOLDERS = (
 LANDLOCK_CREATE_RULESET, ASK_VERSION = 444, 1
 ALONE = frozenset({"benchmarks", "browser", "in_process", "in_process_kernel"})
 """Folders whose tests measure, drive a browser, or look at a whole process; little else runs beside them."""
-PUBLIC_BASE, LOCAL_BASE = "python:3.12-slim", "py-code-mode:local-base"
 OTHER_PYTHONS = tuple(f"3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor)
 
 
@@ -158,55 +157,21 @@ def no_thread_is_left_to_later_tests() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def base_image(request: pytest.FixtureRequest) -> str:
-    """What images are built on: the Dockerfile's own base, or a local one where none can be pulled."""
-    with contextlib.closing(Engine()) as engine, _one_at_a_time("base-image"):
-        if engine.has_image(PUBLIC_BASE):
-            return PUBLIC_BASE
-        if not engine.has_image(LOCAL_BASE):
-            _local_base("--only-image", "--tag", LOCAL_BASE)
-    # The engine may hold a base from before, and this checkout no wheels.
-    request.getfixturevalue("wheels")
-    return LOCAL_BASE
+def base_image() -> str:
+    """The name of what images are built on."""
+    return make_base()
 
 
 @pytest.fixture(scope="session")
-def images(base_image: str) -> None:
-    """The images of this very code, built where they are missing or were made from other code."""
-    with contextlib.closing(Engine()) as engine, _one_at_a_time("images"):
-        for kind, name, base in (
-            ("base", container_images.BASE, base_image),
-            ("tools", container_images.TOOLS, None),
-        ):
-            try:
-                about = container_images.check_image(engine, name)
-                content = container_images.content_of(engine, name, about["Config"]["Labels"])
-                container_images.check_content(name, content)
-            except ImageError:
-                container_images.build(engine, kind, base=base, say=lambda _line: None)
+def images() -> None:
+    """The images of this very code."""
+    make_images()
 
 
 @pytest.fixture(scope="session")
 def wheels() -> Path:
-    """A folder with wheels of what the tools image holds, for this version of Python."""
-    folder = container_images.docker_folder() / "build-extra" / "wheels"
-    with _one_at_a_time("wheels"):
-        if not folder.is_dir():
-            _local_base("--only-wheels")
-    return folder
-
-
-@contextlib.contextmanager
-def _one_at_a_time(what: str) -> Iterator[None]:
-    """Hold up other processes of these tests."""
-    with (Path(tempfile.gettempdir()) / f"pcm-tests-{what}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _local_base(*options: str) -> None:
-    script = container_images.docker_folder() / "local_base.py"
-    subprocess.run([sys.executable, str(script), *options], timeout=300, check=True)
+    """A folder with wheels of what the tools image holds."""
+    return make_wheels()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
