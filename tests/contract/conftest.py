@@ -1,4 +1,8 @@
-"""Every test of this folder runs against every place. A new place is one more line in `PLACES`."""
+"""Every test of this folder runs against every place. A new place is one more line in `PLACES`.
+
+A container without a network is asked what code and host say to each other (`OFFLINE`); all else is the
+same stream to the same program.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +44,7 @@ def _container_config(fields: dict[str, Any], **others: Any) -> ContainerConfig:
     return ContainerConfig(**{**defaults, "memory_limit": "1g", "disk_limit": "512m", **others, **named})
 
 
+OFFLINE = "container-offline"
 NEEDS = {name: [pytest.mark.needs("docker")] for name in PLACES if name.startswith("container")}
 
 
@@ -57,9 +62,21 @@ def make(request: pytest.FixtureRequest) -> Make:
     """Makes an executor of the place, with fields of its configuration."""
     if request.param in NEEDS:
         request.getfixturevalue("images")
-    if request.param == "container-offline":
+    if request.param == OFFLINE:
         return functools.partial(PLACES[request.param], wheelhouse=request.getfixturevalue("wheels"))
     return PLACES[request.param]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left = [item for item in items if _adds_nothing(item)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if not _adds_nothing(item)]
+
+
+def _adds_nothing(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    return item.callspec.params.get("make") == OFFLINE and not getattr(item.module, "OFFLINE", False)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from py_code_mode_jupyter.execution import ContainerConfig, ContainerExecutor
 if TYPE_CHECKING:
     from py_code_mode_jupyter import FileStorage
 
+OFFLINE = True
 pytestmark = [
     pytest.mark.alone,
     pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read from /proc"),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from py_code_mode_jupyter import FileStorage
 
+OFFLINE = True
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from py_code_mode_jupyter import ExecutionResult, FileStorage, Session
 
 LATER = "import asyncio\nasync def run(n):\n    await asyncio.sleep(0)\n    return workflows.add(n)"
+OFFLINE = True
 KEEP = f"""
 workflows.create("add", "def run(a, b: int = 2):\\n    'Adds two numbers.'\\n    return a + b\\n")
 workflows.create("later", {LATER!r})
