@@ -7,7 +7,7 @@ from typing import final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
 
 from .errors import InvalidDependencyError
 
@@ -58,15 +58,17 @@ def parse_dependency(spec: str) -> Dependency:
         raise InvalidDependencyError(shown, problem, remedy=_REMEDY)
     try:
         requirement = Requirement(spec)
-    except InvalidRequirement as error:
+        name, *extras = (_canonical(one) for one in (requirement.name, *sorted(requirement.extras)))
+    except (InvalidRequirement, InvalidName) as error:
         raise InvalidDependencyError(spec, f"{spec!r} is not a dependency.", remedy=_REMEDY) from error
     if problem := _problem(requirement):
         raise InvalidDependencyError(spec, f"{spec!r} has {problem}.", remedy=_REMEDY)
-    return Dependency(
-        name=canonicalize_name(requirement.name),
-        extras=tuple(sorted(canonicalize_name(extra) for extra in requirement.extras)),
-        specifier=str(requirement.specifier),
-    )
+    return Dependency(name=name, extras=tuple(sorted(extras)), specifier=str(requirement.specifier))
+
+
+def _canonical(name: str) -> str:
+    # The parser takes "a_" for a name, which is none (PyPA's "names and normalization").
+    return canonicalize_name(name, validate=True)
 
 
 def _problem(requirement: Requirement) -> str:

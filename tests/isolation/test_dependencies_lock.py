@@ -186,3 +186,16 @@ async def test_a_changed_base_is_not_used_again(
     assert not Path(planted.value).exists()
     async with venv() as session:
         assert (await session.run("import comm; hasattr(comm, 'PLANTED')")).value is False
+
+
+async def test_modes_alone_do_not_take_the_base_from_other_sessions(venv: Callable[..., Any]) -> None:
+    """Even confined code can set them; a base that is removed is missed by whoever imports from it later."""
+    code = (
+        "import comm, pathlib\nfolder = pathlib.Path(comm.__file__).parent\nfolder.chmod(0o777)\nstr(folder)"
+    )
+    async with venv() as other:
+        async with venv() as session:
+            opened = await session.run(code)
+            assert opened.is_ok, opened.error
+        assert (await other.run("import pexpect")).is_ok
+        assert Path(opened.value).stat().st_mode & 0o222 == 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
+from typing import Any
 
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
@@ -30,6 +34,22 @@ class Direct:
         cell.reply = reply["content"]
         return cell
 
+    def wait_until_ready(self) -> None:
+        """Wait until we hear what it publishes; the client's own waiting takes a slow kernel for dead."""
+        deadline = time.monotonic() + WAIT
+        while not self.client.iopub_channel.msg_ready():
+            assert time.monotonic() < deadline, "the kernel does not answer"
+            self.client.kernel_info()
+            with contextlib.suppress(Empty):
+                self.client.get_shell_msg(timeout=1)
+
+    def reply_to(self, number: str) -> dict[str, Any]:
+        """Return the content of the reply to a request."""
+        while True:
+            message = self.client.get_shell_msg(timeout=WAIT)
+            if message["parent_header"].get("msg_id") == number:
+                return dict(message["content"])
+
 
 @pytest.fixture
 def direct(tmp_path: Path) -> Iterator[Direct]:
@@ -45,10 +65,13 @@ def direct(tmp_path: Path) -> Iterator[Direct]:
         client = BlockingKernelClient(connection_file=file)
         client.load_connection_file()
         client.start_channels()
-        client.wait_for_ready(timeout=WAIT)
-        yield Direct(process, client, log)
-        client.stop_channels()
-        process.kill()
+        try:
+            direct = Direct(process, client, log)
+            direct.wait_until_ready()
+            yield direct
+        finally:
+            client.stop_channels()
+            process.kill()
 
 
 def test_it_runs_nothing_and_says_why_where_the_user_looks(direct: Direct, tmp_path: Path) -> None:
@@ -72,13 +95,12 @@ def test_code_in_other_requests_is_not_run_either(direct: Direct, tmp_path: Path
         client.complete(f"{code}."),
         client.inspect(f"{code}."),
     ):
-        assert client.get_shell_msg(timeout=WAIT)["parent_header"]["msg_id"] == number
+        assert direct.reply_to(number)
     assert not marker.exists()
 
 
 def test_it_tells_who_it_is_and_shuts_down_when_asked(direct: Direct) -> None:
-    direct.client.kernel_info()
-    info = direct.client.get_shell_msg(timeout=WAIT)["content"]
+    info = direct.reply_to(direct.client.kernel_info())
     assert info["implementation"] == "py_code_mode_jupyter"
     assert "Nothing is run" in info["banner"]
     direct.client.shutdown()

@@ -79,6 +79,8 @@ def test_names_with_specifiers_are_dependencies(spec: str, usual: str) -> None:
         5,
         b"numpy",
         ["numpy"],
+        "0_",
+        "numpy[extra_]",
     ],
     ids=ascii,
 )

@@ -9,6 +9,7 @@ them, so what is installed in a session lands in the session's own folder.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import logging
@@ -84,15 +85,21 @@ def ensure_base(cache: Path, interpreter: Path, *, timeout: float) -> Base:
 def discard_if_changed(base: Base) -> bool:
     """Remove bases that somebody has written to, so that no later session runs what they wrote.
 
-    A process of the same user can write there unless it is confined; the change times tell.
+    A process of the same user can write there unless it is confined; the change times tell. They also change
+    with a mode, which confined code can set: then the content decides, for other sessions may use the base.
     """
-    changed = [
-        f.parent for f in base.search_path if (f.parent / _COMPLETE).exists() and not _is_unchanged(f.parent)
+    touched = [
+        f.parent for f in base.search_path if (f.parent / _COMPLETE).exists() and not _is_untouched(f.parent)
     ]
-    for folder in changed:
-        with _locked(folder):
-            _remove(folder)
-    return bool(changed)
+    return any([_discard_unless_whole(folder) for folder in touched])
+
+
+def _discard_unless_whole(folder: Path) -> bool:
+    with _locked(folder):
+        if _is_whole(folder):
+            return False
+        _remove(folder)
+        return True
 
 
 def _key(*parts: str) -> str:
@@ -136,8 +143,7 @@ def _build(folder: Path, build: Callable[[], None]) -> None:
     _remove(folder)
     try:
         build()
-        _make_read_only(folder)
-        (folder / _COMPLETE).write_text(_fingerprint(folder))
+        _seal(folder)
     except BaseException:
         _remove(folder)
         raise
@@ -214,14 +220,72 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _is_unchanged(folder: Path) -> bool:
+def _seal(folder: Path) -> str:
+    """Make a base read-only, mark it as complete, and return what tells its content."""
+    _make_read_only(folder)
+    # In this order: what is written while we read has a later change time than the mark says.
+    touched = _last_touch(folder)
+    content = _content(folder)
+    (folder / _COMPLETE).write_text(f"{touched}\n{content}")
+    return content
+
+
+def _mark(folder: Path) -> list[str]:
+    """Return what the mark of a base says: its last touch, and what tells its content."""
     try:
-        return (folder / _COMPLETE).read_text() == _fingerprint(folder)
+        return (folder / _COMPLETE).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _is_untouched(folder: Path) -> bool:
+    try:
+        return _mark(folder)[:1] == [_last_touch(folder)]
     except OSError:
         return False
 
 
-def _fingerprint(folder: Path) -> str:
+def _is_whole(folder: Path) -> bool:
+    """Whether a base that was touched holds what it held, and nothing else; it is sealed again then."""
+    try:
+        # The size first: what has become large is not read.
+        _, content = _mark(folder)
+        return content.startswith(f"{_size(folder)} ") and _seal(folder) == content
+    except (OSError, ValueError):
+        return False
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in _files(folder))
+
+
+def _content(folder: Path) -> str:
+    """Return the size of all files of a base, and a digest of them with their names."""
+    digest = hashlib.sha256()
+    for path in _files(folder):
+        digest.update(f"{path.relative_to(folder)}\0".encode(errors="surrogateescape"))
+        digest.update(hashlib.sha256(_read(path)).digest())
+    return f"{_size(folder)} {digest.hexdigest()}"
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return all that is in the folders of a base but folders, in order."""
+    tops = (top for top in folder.iterdir() if top.name != _COMPLETE)
+    return sorted(path for top in tops for path in top.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of a file, or where a link leads; anything else has no place in a base."""
+    if path.is_symlink():
+        return b"link " + os.fsencode(path.readlink())
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return b"file " + file.read(about.st_size)
+
+
+def _last_touch(folder: Path) -> str:
     """Return the number of files and the latest change of any; change times cannot be set back."""
     latest, count = 0, 0
     folder = folder.resolve()  # fwalk() would not enter a link
