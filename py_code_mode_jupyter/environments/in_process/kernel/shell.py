@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
 from IPython.core.history import HistoryManager
-from matplotlib_inline.config import InlineBackend
 
 from ....results import Output
 from ..shell import Shell, text_of
@@ -44,8 +44,15 @@ class KernelShell(Shell):
         super().__init__(
             owner, gate, namespaces, config=profile.config, profile_dir=profile.folder, **options
         )
-        self.configurables.append(InlineBackend(parent=self, shell=self))  # type: ignore[arg-type]
+        self._configure_figures()
         self._db = None  # made in the profile's folder, when something is kept there
+
+    def _configure_figures(self) -> None:
+        # Its module imports matplotlib, which a server may not have.
+        if find_spec("matplotlib") is not None:
+            from matplotlib_inline.config import InlineBackend
+
+            self.configurables.append(InlineBackend(parent=self, shell=self))  # type: ignore[arg-type]
 
     def start(self) -> None:
         """Do what the user wants to be done first."""
