@@ -214,6 +214,8 @@ def _make_read_only(folder: Path) -> None:
 
 def _remove(folder: Path) -> None:
     if folder.exists():
+        folder.chmod(0o700)
+        (folder / _COMPLETE).unlink(missing_ok=True)  # first: whoever starts now waits for a new one
         for path in [folder, *folder.rglob("*")]:
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o700)
