@@ -40,7 +40,7 @@ test: .venv/all .venv/extension  ## run make check and every test; PCM_REQUIRE=a
 	checked=$$?; wait; exit $$checked
 	failed=; \
 	$(PYTEST) --numprocesses=3 --dist=worksteal -m "not alone" $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
-	$(PYTEST) --numprocesses=2 --dist=loadfile -m alone $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
+	$(PYTEST) -m alone $(TEST_ARGS) || test $$? = $(NONE_CHOSEN) || failed=1; \
 	test -z "$$failed"
 
 check: .venv/all .venv/extension  ## run ruff and mypy; eslint, prettier and tsc

@@ -39,7 +39,7 @@ PRIVATE_FOLDERS = (
 )
 LANDLOCK_CREATE_RULESET, ASK_VERSION = 444, 1
 ALONE = frozenset({"benchmarks", "browser", "in_process", "in_process_kernel"})
-"""Folders whose tests measure, drive a browser, or look at a whole process; little else runs beside them."""
+"""Folders whose tests measure, drive a browser, or look at a whole process; nothing else runs beside them."""
 OTHER_PYTHONS = tuple(f"3.{minor}" for minor in (11, 12, 13) if minor != sys.version_info.minor)
 
 

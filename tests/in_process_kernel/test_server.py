@@ -104,7 +104,10 @@ def test_faults_of_a_cell_stay_in_its_kernel(server: Server, notebook: Notebook,
     other = server.notebook()
     notebook.run(code)
     assert other.run("print('well')\n1+1")["stdout"] == "well\n"
-    assert server.request("GET", f"kernels/{other.id}")["execution_state"] == "idle"
+    until(
+        lambda: server.request("GET", f"kernels/{other.id}")["execution_state"] == "idle",
+        "the server has noted that the other is idle",
+    )
     other.delete()
     notebook.act("restart")
     notebook.socket.close()
