@@ -85,13 +85,10 @@ class Patient:
         return True
 
 
-def install(manager: MappingKernelManager) -> bool:
-    """Make a server's kernel manager patient; return whether that was done.
-
-    It is not where the manager, or a library that it stands on, has another way to listen.
-    """
+def install(manager: MappingKernelManager) -> None:
+    """Make a server's kernel manager patient, unless it, or what it stands on, has another way to listen."""
     if type(manager).start_watching_activity is not MappingKernelManager.start_watching_activity:
-        return False
+        return
     start = manager.start_watching_activity
 
     @wraps(start)
@@ -105,4 +102,3 @@ def install(manager: MappingKernelManager) -> bool:
             Patient(stream, record, lambda: kernel.execution_state == "starting").listen()
 
     setattr(manager, start.__name__, start_patiently)
-    return True

@@ -44,6 +44,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     ),
     "a new file": lambda packages: packages.chmod(0o777) or (packages / "sitecustomize.py").write_text(""),
     "a file that is gone": lambda packages: _replace(packages / MODULE, lambda file: None),
+    "a new folder": lambda packages: packages.chmod(0o777) or (packages / "namespace").mkdir(),
     "a pipe": lambda packages: _replace(packages / MODULE, os.mkfifo),
     "a link to the same text": lambda packages: _replace(
         packages / MODULE, lambda file: file.symlink_to("../../installer/module.py")

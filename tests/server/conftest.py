@@ -58,3 +58,12 @@ def our_kernels_and_no_storage_from_outside(monkeypatch: pytest.MonkeyPatch) -> 
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with serving(tmp_path_factory.mktemp("live")) as server:
         yield server
+
+
+def execute_request(name: str, code: str) -> str:
+    """Return a request for a kernel's websocket, known as `name`."""
+    header = {"msg_id": name, "msg_type": "execute_request", "session": "s", "username": ""}
+    content = {"code": code, "silent": False}
+    return json.dumps(
+        {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+    )

@@ -16,6 +16,8 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from py_code_mode_jupyter.server import activity
 
+from .conftest import execute_request
+
 WAIT = 60.0
 FLOOD = 3 * activity._AT_ONCE + 7
 
@@ -38,16 +40,7 @@ async def _run(kernel: str, connect: Any, code: str) -> list[str]:
     """Run code through a websocket; return the kinds of the messages that answered."""
     name = uuid.uuid4().hex
     client = await connect("api", "kernels", kernel, "channels")
-    header = {
-        "msg_id": name,
-        "msg_type": "execute_request",
-        "session": "s",
-        "username": "",
-        "version": "5.3",
-    }
-    content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}}
-    message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
-    await client.write_message(json.dumps(message))
+    await client.write_message(execute_request(name, code))
     kinds: list[str] = []
     while not {"execute_reply", "idle"} <= set(kinds):
         answer = json.loads(await client.read_message())
@@ -62,6 +55,7 @@ def test_state_and_time_of_the_last_activity_are_noted(
     jp_fetch: Any, jp_ws_fetch: Any, jp_asyncio_loop: Any, jp_serverapp: Any, kernel_name: str
 ) -> None:
     manager = jp_serverapp.kernel_manager
+    assert "start_watching_activity" in vars(manager)
 
     async def check() -> None:
         made = await jp_fetch("api", "kernels", method="POST", body=json.dumps({"name": kernel_name}))
@@ -166,14 +160,4 @@ class TestAManagerOfTheUsers:
         return jp_server_config
 
     def test_listens_its_own_way(self, jp_serverapp: Any) -> None:
-        assert "start_watching_activity" not in vars(jp_serverapp.kernel_manager)
-
-
-class TestWhereItIsSwitchedOff:
-    @pytest.fixture
-    def jp_server_config(self, jp_server_config: dict[str, Any]) -> dict[str, Any]:
-        jp_server_config["CodeModeExtension"]["no_delay"] = False
-        return jp_server_config
-
-    def test_nothing_is_changed(self, jp_serverapp: Any) -> None:
         assert "start_watching_activity" not in vars(jp_serverapp.kernel_manager)

@@ -12,6 +12,8 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 
 from py_code_mode_jupyter.server.websocket import _AT_ONCE, PromptWebsocketConnection
 
+from .conftest import execute_request
+
 WAIT = 60
 MANY = 4 * _AT_ONCE + 3
 SHOW = f"for n in range({MANY}): display({{'text/x': str(n)}}, raw=True)"
@@ -52,9 +54,7 @@ def test_many_messages_come_whole_and_in_order(jp_fetch: Any, jp_ws_fetch: Any, 
         kernel = json.loads(made.body)["id"]
         client = await jp_ws_fetch("api", "kernels", kernel, "channels")
         for turn in ("first", "second"):
-            await client.write_message(
-                _request(turn, f"for n in range({MANY}): display({{'text/x': str(n)}}, raw=True)")
-            )
+            await client.write_message(execute_request(turn, SHOW))
             shown, rest = [], set()
             while not {"execute_reply", "idle"} <= rest:
                 message = json.loads(await asyncio.wait_for(client.read_message(), WAIT))
@@ -68,14 +68,6 @@ def test_many_messages_come_whole_and_in_order(jp_fetch: Any, jp_ws_fetch: Any, 
         await jp_fetch("api", "kernels", kernel, method="DELETE")
 
     jp_asyncio_loop.run_until_complete(check())
-
-
-def _request(name: str, code: str) -> str:
-    header = {"msg_id": name, "msg_type": "execute_request", "session": "s", "username": ""}
-    content = {"code": code, "silent": False}
-    return json.dumps(
-        {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
-    )
 
 
 class TestWhatTheUserChose:
@@ -101,3 +93,4 @@ class TestWhereItIsSwitchedOff:
 
     def test_nothing_is_changed(self, jp_serverapp: Any) -> None:
         assert jp_serverapp.kernel_websocket_connection_class is ZMQChannelsWebsocketConnection
+        assert "start_watching_activity" not in vars(jp_serverapp.kernel_manager)

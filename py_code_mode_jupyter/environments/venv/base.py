@@ -222,14 +222,15 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _seal(folder: Path) -> str:
-    """Make a base read-only, mark it as complete, and return what tells its content."""
+def _seal(folder: Path, expected: str | None = None) -> None:
+    """Make a base read-only and mark it as complete; `ValueError` if it holds anything but what is expected."""
     _make_read_only(folder)
     # In this order: what is written while we read has a later change time than the mark says.
     touched = _last_touch(folder)
     content = _content(folder)
+    if expected not in (None, content):
+        raise ValueError(f"{folder} holds something else")
     (folder / _COMPLETE).write_text(f"{touched}\n{content}")
-    return content
 
 
 def _mark(folder: Path) -> list[str]:
@@ -252,34 +253,38 @@ def _is_whole(folder: Path) -> bool:
     try:
         # The size first: what has become large is not read.
         _, content = _mark(folder)
-        return content.startswith(f"{_size(folder)} ") and _seal(folder) == content
+        if not content.startswith(f"{_size(folder)} "):
+            return False
+        _seal(folder, content)
     except (OSError, ValueError):
         return False
+    return True
 
 
 def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in _files(folder))
+    return sum(path.lstat().st_size for path in _entries(folder) if path.is_symlink() or not path.is_dir())
 
 
 def _content(folder: Path) -> str:
-    """Return the size of all files of a base, and a digest of them with their names."""
+    """Return the size of all files of a base, and a digest of all that is in it."""
     digest = hashlib.sha256()
-    for path in _files(folder):
+    for path in _entries(folder):
         digest.update(f"{path.relative_to(folder)}\0".encode(errors="surrogateescape"))
         digest.update(hashlib.sha256(_read(path)).digest())
     return f"{_size(folder)} {digest.hexdigest()}"
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return all that is in the folders of a base but folders, in order."""
-    tops = (top for top in folder.iterdir() if top.name != _COMPLETE)
-    return sorted(path for top in tops for path in top.rglob("*") if path.is_symlink() or not path.is_dir())
+def _entries(folder: Path) -> list[Path]:
+    """Return all that is in a base but its mark, in order."""
+    return sorted(path for path in folder.rglob("*") if path != folder / _COMPLETE)
 
 
 def _read(path: Path) -> bytes:
-    """Return the bytes of a file, or where a link leads; anything else has no place in a base."""
+    """Return the bytes of a file, or where a link leads; what is neither, nor a folder, has no place in a base."""
     if path.is_symlink():
         return b"link " + os.fsencode(path.readlink())
+    if path.is_dir():
+        return b"folder"
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
